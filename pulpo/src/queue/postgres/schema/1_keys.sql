@@ -88,57 +88,62 @@ BEGIN
         RETURN;
     END IF;
     FOR attempt IN 1..100 LOOP
-        SELECT id, state < 2, CASE WHEN state < 2 THEN coalesce(expires < clock_timestamp(), false) ELSE new_mode = 1 END
-            INTO holder, holder_waits, gives_way
-            FROM SCHEMA.message WHERE unique_key = new_key AND holds_key;
-        is_timed := holder IS NULL OR gives_way;
-        IF is_timed THEN
-            SELECT message INTO kept_id FROM SCHEMA.timed_key WHERE key = new_key AND ends > clock_timestamp();
-        ELSE
-            kept_id := holder;
-        END IF;
-        IF kept_id IS NOT NULL THEN
-            IF duplicate = 'reject' THEN
-                RAISE EXCEPTION 'message % has the same unique key', kept_id USING ERRCODE = 'unique_violation',
-                    DETAIL = kept_id::text, CONSTRAINT = 'message_key',
-                    HINT = 'Leave out on_duplicate, and the message that is there is kept.';
-            ELSIF is_timed OR NOT holder_waits THEN
-                publication := 'kept';
-                RETURN;
-            ELSIF duplicate = 'replace' THEN
-                -- Its place and its id stay. If it goes on waiting, it has waited
-                -- since it was published.
-                UPDATE SCHEMA.message SET queue = new_queue, state = is_delayed::integer, priority = new_priority,
-                    due = CASE WHEN is_delayed THEN new_due END,
-                    due_since = CASE WHEN state = 0 AND NOT is_delayed THEN due_since ELSE greatest(new_due, now()) END,
-                    since = CASE WHEN state = 0 AND NOT is_delayed THEN since ELSE now() END,
-                    ttr = new_ttr, attempts = 0, abandoned = 0, alone = false, left_since = NULL,
-                    last_error = NULL, last_error_at = NULL, key_mode = new_mode, expires = new_expires,
-                    limit_key = new_limit_key, text = new_text
-                WHERE id = kept_id AND holds_key AND state < 2;
-                publication := 'replaced';
+        -- Most keys are free, and the index says so too.
+        IF attempt > 1 THEN
+            SELECT id, state < 2, CASE WHEN state < 2 THEN coalesce(expires < clock_timestamp(), false) ELSE new_mode = 1 END
+                INTO holder, holder_waits, gives_way
+                FROM SCHEMA.message WHERE unique_key = new_key AND holds_key;
+            is_timed := holder IS NULL OR gives_way;
+            IF is_timed THEN
+                SELECT message INTO kept_id FROM SCHEMA.timed_key WHERE key = new_key AND ends > clock_timestamp();
             ELSE
-                PERFORM FROM SCHEMA.message WHERE id = kept_id AND holds_key AND state < 2 FOR SHARE;
-                publication := 'kept';
+                kept_id := holder;
             END IF;
-            IF FOUND THEN
-                RETURN;
+            IF kept_id IS NOT NULL THEN
+                IF duplicate = 'reject' THEN
+                    RAISE EXCEPTION 'message % has the same unique key', kept_id USING ERRCODE = 'unique_violation',
+                        DETAIL = kept_id::text, CONSTRAINT = 'message_key',
+                        HINT = 'Leave out on_duplicate, and the message that is there is kept.';
+                ELSIF is_timed OR NOT holder_waits THEN
+                    publication := 'kept';
+                    RETURN;
+                ELSIF duplicate = 'replace' THEN
+                    -- Its place and its id stay. If it goes on waiting, it has waited
+                    -- since it was published.
+                    UPDATE SCHEMA.message SET queue = new_queue, state = is_delayed::integer, priority = new_priority,
+                        due = CASE WHEN is_delayed THEN new_due END,
+                        due_since = CASE WHEN state = 0 AND NOT is_delayed THEN due_since ELSE greatest(new_due, now()) END,
+                        since = CASE WHEN state = 0 AND NOT is_delayed THEN since ELSE now() END,
+                        ttr = new_ttr, attempts = 0, abandoned = 0, alone = false, left_since = NULL,
+                        last_error = NULL, last_error_at = NULL, key_mode = new_mode, expires = new_expires,
+                        limit_key = new_limit_key, text = new_text
+                    WHERE id = kept_id AND holds_key AND state < 2;
+                    publication := 'replaced';
+                ELSE
+                    PERFORM FROM SCHEMA.message WHERE id = kept_id AND holds_key AND state < 2 FOR SHARE;
+                    publication := 'kept';
+                END IF;
+                IF FOUND THEN
+                    RETURN;
+                END IF;
+                -- It has begun to run, or was deleted.
+                kept_id := NULL;
+                publication := 'new';
+                CONTINUE;
             END IF;
-            -- It has begun to run, or was deleted.
-            kept_id := NULL;
-            publication := 'new';
-            CONTINUE;
-        END IF;
-        IF holder IS NOT NULL THEN
-            UPDATE SCHEMA.message SET holds_key = NULL WHERE id = holder AND holds_key AND (state < 2) = holder_waits;
+            IF holder IS NOT NULL THEN
+                UPDATE SCHEMA.message SET holds_key = NULL WHERE id = holder AND holds_key AND (state < 2) = holder_waits;
+            END IF;
         END IF;
         INSERT INTO SCHEMA.message(queue, request_type, state, priority, due, due_since, ttr, text, limit_key,
             unique_key, key_mode, holds_key, expires)
-        VALUES (new_queue, new_type, is_delayed::integer, new_priority, CASE WHEN is_delayed THEN new_due END,
-            greatest(new_due, now()), new_ttr, new_text, new_limit_key, new_key, new_mode, true, new_expires)
+        SELECT new_queue, new_type, is_delayed::integer, new_priority, CASE WHEN is_delayed THEN new_due END,
+            greatest(new_due, now()), new_ttr, new_text, new_limit_key, new_key, new_mode, true, new_expires
+        WHERE attempt > 1
+            OR NOT EXISTS (SELECT FROM SCHEMA.timed_key WHERE key = new_key AND ends > clock_timestamp())
         ON CONFLICT (unique_key) WHERE holds_key DO NOTHING RETURNING id INTO kept_id;
         IF kept_id IS NULL THEN
-            -- Another transaction was faster.
+            -- It is taken, or another transaction was faster.
             CONTINUE;
         END IF;
         -- A timed key may have been taken in the meantime, by a transaction that
