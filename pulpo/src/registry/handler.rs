@@ -128,6 +128,11 @@ impl Handler {
         self.aliases
     }
 
+    /// Returns its request type, followed by its aliases.
+    pub(crate) fn all_names(&self) -> impl Iterator<Item = &'static str> {
+        [self.request_type()].into_iter().chain(self.aliases.iter().copied())
+    }
+
     pub(super) fn names(&self) -> JobNames {
         (self.names)()
     }

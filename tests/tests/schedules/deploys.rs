@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pulpo::clock::Clock as _;
-use pulpo::queue::{ScheduleStep, ScheduleStore as _};
+use pulpo::queue::{Filter, Inspection as _, NewMessage, Occurrence, ScheduleStep, ScheduleStore as _};
 
 use crate::stage::{DAY, HOUR, MINUTE, Stage};
 
@@ -87,6 +87,53 @@ fn a_renamed_job_loses_no_time_to_a_version_that_dies_before_it_publishes() {
     stage.clock.advance(Duration::from_secs(15));
     stage.pass(MINUTE, &["renamed"]);
     stage.assert_ran(&["renamed 23 05:00"]);
+}
+
+#[test]
+fn a_renamed_job_runs_what_was_missed_between_the_versions() {
+    let stage = Stage::at("2026-11-23T04:50:00Z");
+    let former = ScheduleStep::new("former", "0 5 * * *", None, stage.clock.now());
+    stage.queue.step_schedule(&former).unwrap();
+    stage.pass_alone(HOUR);
+    let _worker = stage.work(&["renamed"]);
+    stage.pass(MINUTE, &["renamed"]);
+    stage.assert_ran(&["renamed 23 05:00"]);
+    stage.pass(DAY, &["renamed"]);
+    stage.assert_ran(&["renamed 23 05:00", "renamed 24 05:00"]);
+}
+
+#[test]
+fn a_renamed_job_stays_paused() {
+    let stage = Stage::at("2026-11-23T04:50:00Z");
+    let former = ScheduleStep::new("former", "0 5 * * *", None, stage.clock.now());
+    stage.queue.step_schedule(&former).unwrap();
+    stage.queue.pause_schedule("former", true).unwrap();
+    let _worker = stage.work(&["renamed"]);
+    stage.pass(DAY, &["renamed"]);
+    stage.assert_ran(&[]);
+    stage.queue.pause_schedule("former", false).unwrap();
+    stage.pass(DAY, &["renamed"]);
+    stage.assert_ran(&["renamed 24 05:00"]);
+}
+
+#[test]
+fn a_renamed_job_waits_for_the_job_of_its_former_name() {
+    let stage = Stage::at("2026-11-23T04:50:00Z");
+    let text = r#"{"header": {"request_type": "former"}, "body": {}}"#;
+    let job = NewMessage::new("elsewhere", "former", text);
+    let mut former = ScheduleStep::new("former", "0 5 * * *", None, stage.clock.now());
+    former.occurrences.push(Occurrence::new(stage.clock.now(), job));
+    stage.queue.step_schedule(&former).unwrap();
+    // This worker does not serve the queue of that job.
+    let _worker = stage.work(&["renamed"]);
+    for _ in 0..2 {
+        stage.clock.advance(DAY / 2);
+        stage.once_settled("renamed");
+    }
+    stage.assert_ran(&[]);
+    assert_eq!(stage.queue.delete(&Filter::all()).unwrap(), 1);
+    stage.pass(DAY, &["renamed"]);
+    stage.assert_ran(&["renamed 24 05:00"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Pulpo;
 use crate::producer::PublishError;
 use crate::queue::{Enqueued, QueueError, Schedules, StoredEntry};
-use crate::registry::{Registry, nearest};
+use crate::registry::{Handler, Registry, nearest};
 use crate::schedule::is_attended;
 use crate::worker::scheduled;
 
@@ -81,7 +81,7 @@ impl Pulpo {
         Ok(self.queue().enqueue(vec![message?])?.remove(0))
     }
 
-    /// Pauses or resumes a schedule. Returns whether it was paused before.
+    /// Pauses or resumes a schedule, under all names of its handler. Returns whether it was paused before.
     pub(crate) fn pause_schedule(&self, name: &str, paused: bool) -> Result<bool, ScheduleError> {
         let registry = Registry::gather();
         self.with_schedules(|store| {
@@ -91,9 +91,20 @@ impl Pulpo {
             if !ours && !names.iter().any(|known| known == name) {
                 return Ok(Err(ScheduleError::Unknown(unknown(&registry, &names, name))));
             }
-            store.pause_schedule(name, paused).map(Ok)
+            let mut was_paused = store.pause_schedule(name, paused)?;
+            // A version before may have the schedule under a former name.
+            for other in registry.get(name).into_iter().flat_map(Handler::all_names).filter(|other| *other != name) {
+                was_paused |= store.pause_schedule(other, paused)?;
+            }
+            Ok(Ok(was_paused))
         })?
     }
+}
+
+/// Returns whether this name of a schedule is paused, or another name of its handler.
+fn is_paused(registry: &Registry, known: &Schedules, name: &str) -> bool {
+    let mut others = registry.get(name).into_iter().flat_map(Handler::all_names);
+    known.is_paused(name) || others.any(|other| known.is_paused(other))
 }
 
 fn rows(pulpo: &Pulpo, registry: &Registry, known: &Schedules) -> Result<Vec<ScheduleRow>, QueueError> {
@@ -111,7 +122,7 @@ fn rows(pulpo: &Pulpo, registry: &Registry, known: &Schedules) -> Result<Vec<Sch
             let (_, _, entry) = own.iter().find(|(name, text, _)| *name == stored.name && *text == stored.text)?;
             entry.next_after(known.now)
         });
-        let paused = known.is_paused(&stored.name);
+        let paused = is_paused(registry, known, &stored.name);
         let late = stored.next.filter(|next| *next < known.now && !paused).map(|next| known.now - next);
         let state = if paused {
             ScheduleState::Paused
@@ -136,7 +147,7 @@ fn rows(pulpo: &Pulpo, registry: &Registry, known: &Schedules) -> Result<Vec<Sch
     }
     for (name, text, entry) in own {
         if known.entry(name, &text).is_none() {
-            let state = match (known.is_paused(name), is_on(name)) {
+            let state = match (is_paused(registry, known, name), is_on(name)) {
                 (true, _) => ScheduleState::Paused,
                 (false, true) => ScheduleState::New,
                 (false, false) => ScheduleState::Off,

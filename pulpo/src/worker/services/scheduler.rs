@@ -204,20 +204,25 @@ impl Scheduler {
         let next = entry.next_after(now);
         let wait = next.map(|next| (next - now).to_std().unwrap_or_default());
         let stored = known.entry(name, text);
+        let formers = || handler.aliases().iter().filter_map(|alias| known.entry(alias, text));
+        let is_paused = handler.all_names().any(|name| known.is_paused(name));
         let mut due = match stored {
-            // A new entry does not look back.
-            None => Vec::new(),
+            // A new entry does not look back, but a new name of one takes over from the former name.
+            None => match formers().map(|former| former.settled).max() {
+                Some(settled) if !is_paused && settled < now => entry.due(schedule.missed(), settled, now, since),
+                _ => Vec::new(),
+            },
             Some(stored) if is_wrong(stored, now) => {
                 let settled = stored.settled.to_rfc3339();
                 tracing::warn!(name, entry = text, settled, "the clock went back: the schedule continues from now");
                 Vec::new()
             }
-            Some(stored) if known.is_paused(name) || stored.settled >= now => Vec::new(),
+            Some(stored) if is_paused || stored.settled >= now => Vec::new(),
             Some(stored) => entry.due(schedule.missed(), stored.settled, now, since),
         };
         // In a rolling deploy, the version before may publish it under a former
         // name of the handler.
-        for former in handler.aliases().iter().filter_map(|alias| known.entry(alias, text)) {
+        for former in formers() {
             due.retain(|at| *at > former.settled);
             if !due.is_empty() && is_attended(former.settled, now) {
                 return Ok(Some(LEFT_TO_FORMER));
@@ -226,9 +231,16 @@ impl Scheduler {
         if due.is_empty() && stored.is_some_and(|stored| is_fresh(stored, next, now)) {
             return Ok(wait);
         }
+        let refused = |source| SchedulerError::Refused { name, entry: text.clone(), source };
+        let may_overlap = schedule.overlap() == Overlap::Allow;
+        // The store looks at the jobs of this name, in the transaction of the step.
+        if !due.is_empty() && !may_overlap && self.store.has_unfinished(handler.aliases(), known).map_err(refused)? {
+            tracing::info!(name, entry = text, "skipped: the previous job, under a former name, is unfinished");
+            due.clear();
+        }
         let mut step = ScheduleStep::new(name, text, stored.map(|stored| stored.settled), now);
         step.next = next;
-        step.overlap = schedule.overlap() == Overlap::Allow;
+        step.overlap = may_overlap;
         for at in due {
             // If one cannot be made, all stay due: the next version may be able to.
             let made = self.prepare(handler, at).map_err(|why| {
@@ -238,7 +250,7 @@ impl Scheduler {
             step.occurrences.extend(made);
         }
         let stepped = self.store.step(step, known, report);
-        match stepped.map_err(|source| SchedulerError::Refused { name, entry: text.clone(), source })? {
+        match stepped.map_err(refused)? {
             Progress::Beaten => Ok(Some(BEATEN)),
             Progress::Done => Ok(wait),
         }

@@ -12,6 +12,7 @@ use crate::message::MessageId;
 use crate::queue::backend::Purpose;
 use crate::queue::{
     Occurrence, OccurrenceMessage, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules, Stepped,
+    StoredEntry,
 };
 
 /// The file that the worker locks whose turn it is to publish and step.
@@ -170,20 +171,34 @@ impl Store {
         known: &Schedules,
         last_message: Option<&MessageId>,
     ) -> Result<bool, QueueError> {
-        let of_name = || known.entries.iter().filter(|entry| entry.name == step.name);
+        let of_name = || entries_of(known, &step.name);
         if of_name().any(|entry| entry.text != step.text && entry.last == Some(at)) {
             return Ok(true);
         }
         if step.overlap {
             return Ok(false);
         }
-        for id in of_name().filter_map(|entry| entry.message.as_ref()).chain(last_message) {
+        self.is_any_unfinished(of_name().filter_map(|entry| entry.message.as_ref()).chain(last_message))
+    }
+
+    /// Returns whether the last job of any of these names is unfinished.
+    pub(super) fn has_unfinished(&self, names: &[&str], known: &Schedules) -> Result<bool, QueueError> {
+        let entries = names.iter().flat_map(|name| entries_of(known, name));
+        self.is_any_unfinished(entries.filter_map(|entry| entry.message.as_ref()))
+    }
+
+    fn is_any_unfinished<'a>(&self, ids: impl Iterator<Item = &'a MessageId>) -> Result<bool, QueueError> {
+        for id in ids {
             if self.queue.peek(id)?.is_some_and(|message| message.state.is_unfinished()) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+fn entries_of<'a>(known: &'a Schedules, name: &'a str) -> impl Iterator<Item = &'a StoredEntry> {
+    known.entries.iter().filter(move |entry| entry.name == name)
 }
 
 #[cfg(all(test, feature = "file"))]
