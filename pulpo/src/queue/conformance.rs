@@ -238,6 +238,8 @@ macro_rules! __with_conformance_cases {
                 a_type_is_held_back_for_a_time
                 a_key_is_held_back_alone
                 thousands_of_keys_wait_behind_a_full_one
+                limits_of_a_key_and_of_the_queue_are_used_up_together
+                a_key_behind_hundreds_that_are_used_up_starts
                 a_limit_key_is_any_text
                 a_rate_is_used_up_whatever_is_unique
                 a_rate_of_many_starts_is_kept

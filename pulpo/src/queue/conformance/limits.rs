@@ -539,3 +539,49 @@ pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {
     let waits = harness.queue().list(&Filter::all().limit(1)).expect("list");
     assert_eq!((waits[0].state, waits[0].attempts), (MessageState::Ready, 0));
 }
+
+pub(super) fn limits_of_a_key_and_of_the_queue_are_used_up_together(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    let filter = within([
+        Limit::new(handler(), rate(100, 600)).by_key(),
+        Limit::new(handler(), LimitKind::Running(1000)),
+        Limit::new(LimitScope::Queue(QUEUE.to_owned()), rate(230, 600)),
+    ]);
+    for key in ["", "a\"b", "ключ"] {
+        put_all(harness, (0..150).map(|_| of_key(key, key)));
+    }
+    put_all(harness, (0..50).map(|_| of_type("other", "other")));
+    let mut consumer = harness.consumer();
+    let mut started = std::collections::BTreeMap::new();
+    while let Some(delivery) = next(&mut consumer, &filter) {
+        *started.entry(text(&delivery)).or_insert(0) += 1;
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("commit");
+    }
+    consumer.flush().expect("flush");
+    // Of what is not leased ahead within a rate that is half used up, later messages may start first.
+    assert_eq!(started.values().sum::<usize>(), 230, "{started:?}");
+    assert!(started.iter().all(|(text, count)| *count <= if text == "other" { 50 } else { 100 }), "{started:?}");
+    let waits = harness.queue().list(&Filter::all().limit(300)).expect("list");
+    assert!(
+        waits.len() == 270 && waits.iter().all(|message| (message.state, message.attempts) == (MessageState::Ready, 0))
+    );
+}
+
+pub(super) fn a_key_behind_hundreds_that_are_used_up_starts(harness: &dyn Harness) {
+    if !keeps_limits(harness) {
+        return;
+    }
+    let filter = within([Limit::new(handler(), rate(1, 600)).by_key()]);
+    let keys = || (0..600).map(|number| format!("{number:03}"));
+    put_all(harness, keys().map(|key| of_key(&key, &key)));
+    let mut consumer = harness.consumer();
+    assert_eq!(start_all(&mut consumer, &filter), 600);
+    for last in ["zzz", "\u{1}", "300a"] {
+        put_all(harness, keys().map(|key| of_key(&key, &key)));
+        put_all(harness, [of_key(last, last), of_key(last, last)]);
+        assert_eq!(work(&mut consumer, &filter), last);
+        nothing(&mut consumer, &filter);
+    }
+}

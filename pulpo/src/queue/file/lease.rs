@@ -28,46 +28,57 @@ pub(super) fn parse(token: &str) -> Option<(&str, u64)> {
     Some((owner, number.parse().ok()?))
 }
 
-/// Leases these messages. They share one token, which is unique for each message.
+/// Leases these messages. They share one token, which is unique for each message. Those that must start at once are not
+/// leased ahead, and neither are those after them.
 pub(super) fn lease(
     connection: &Connection,
-    ids: &[i64],
+    picked: &limits::Picked,
     request: &LeaseRequest,
     (owner, number): (&str, u64),
     now: i64,
     counts: &mut Changes,
 ) -> rusqlite::Result<Vec<Leased<Run>>> {
-    let token = token(owner, number);
-    let (mut leased, mut plain) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
+    let (token, ids) = (token(owner, number), &picked.ids);
+    let mut leased = Vec::with_capacity(ids.len());
+    // By what their leases remember of their starts.
+    let mut plain: Vec<(Option<&str>, Vec<i64>)> = Vec::new();
     for (place, one) in read(connection, ids, &token, number, now)?.into_iter().enumerate() {
         if one.key_mode == Some(unique::WAITING) && place >= request.at_once {
             // Its run does not start yet: from here on, messages are leased ahead.
             break;
         }
+        let note = picked.note(place);
         if one.key_mode == Some(unique::WAITING) {
             // The unique key becomes free here.
             connection
                 .prepare_cached(
-                    "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3, holds_key = NULL
+                    "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3, holds_key = NULL,
+                        starts = ?4
                      WHERE id = ?1",
                 )?
-                .execute(params![one.id, token, now])?;
+                .execute(params![one.id, token, now, note])?;
             unique::freed(connection, one.id)?;
+        } else if let Some((_, ids)) = plain.iter_mut().rfind(|(of, _)| *of == note) {
+            ids.push(one.id);
         } else {
-            plain.push(one.id);
+            plain.push((note, vec![one.id]));
         }
         counts.remove(one.kind, MessageState::Ready);
         leased.push(one.leased);
     }
-    let take = match &*plain {
-        [] => return Ok(leased),
-        [_] => "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3 WHERE id = ?1",
-        _ => {
-            "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3
-             WHERE id IN (SELECT value FROM json_each(?1))"
-        }
-    };
-    connection.prepare_cached(take)?.execute(params![one_or_many(&plain), token, now])?;
+    for (note, ids) in plain {
+        let take = match &*ids {
+            [_] => {
+                "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3, starts = ?4
+                 WHERE id = ?1"
+            }
+            _ => {
+                "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3, starts = ?4
+                 WHERE id IN (SELECT value FROM json_each(?1))"
+            }
+        };
+        connection.prepare_cached(take)?.execute(params![one_or_many(&ids), token, now, note])?;
+    }
     Ok(leased)
 }
 

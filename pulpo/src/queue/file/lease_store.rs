@@ -12,7 +12,7 @@ use super::counts::Changes;
 use super::error::SqliteError;
 use super::lease::{self, lease};
 use super::lease_expiry::{ClockReading, NextWaits};
-use super::limits::{self, Wanted};
+use super::limits::{self, Reach, Wanted};
 use super::process_lock::Run;
 use super::shared::Shared;
 use super::values::time;
@@ -21,6 +21,9 @@ use super::{done, pauses};
 use crate::queue::Lease;
 use crate::queue::prefetch::{DeferredCommit, Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, StoreError};
 
+/// How often one claim searches all keys, before it lets other lanes go on.
+const MOST_SEARCHES: u32 = 4;
+
 impl LeaseStore for Arc<Shared> {
     type Tag = Run;
     type Error = SqliteError;
@@ -28,23 +31,32 @@ impl LeaseStore for Arc<Shared> {
     fn exchange(&self, exchange: &Arc<Exchange<Run>>) -> Result<Exchanged<Run>, SqliteError> {
         let asked = ClockReading::of(&*self.clock);
         let number = self.next_lease();
-        let (us, exchange) = (self.clone(), exchange.clone());
-        let has_commits = !exchange.commits.is_empty();
-        let exchanged = self.write(Durability::Lazy, move |connection| {
+        let (us, wanted) = (self.clone(), exchange.clone());
+        let (exchanged, is_cut) = self.write(Durability::Lazy, move |connection| {
             // One set of counts for both, so that each kind is written once.
             let mut counts = Changes::default();
-            let committed = commit(connection, &us, &exchange.commits, &mut counts)?;
-            let leased = match &exchange.lease {
+            let committed = commit(connection, &us, &wanted.commits, &mut counts)?;
+            let (leased, is_cut) = match &wanted.lease {
                 Some(request) => lease_next(connection, &us, request, asked, number, &mut counts)?,
-                None => Offer::NothingBefore(None),
+                None => (Offer::NothingBefore(None), false),
             };
             counts.write(connection)?;
-            Ok(Exchanged { committed, leased })
+            Ok((Exchanged { committed, leased }, is_cut))
         })?;
-        if has_commits {
+        if !exchange.commits.is_empty() {
             self.runs_have_ended();
         }
-        Ok(exchanged)
+        match &exchange.lease {
+            Some(request) if is_cut => {
+                // The commits are done, whatever becomes of the search.
+                let leased = search_on(self, request, exchanged.leased).unwrap_or_else(|error| {
+                    tracing::debug!(%error, "cannot search for a message that may start, trying again");
+                    Offer::NothingBefore(Some(time(Shared::now(self))))
+                });
+                Ok(Exchanged { leased, ..exchanged })
+            }
+            _ => Ok(exchanged),
+        }
     }
 
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), SqliteError> {
@@ -62,7 +74,7 @@ impl LeaseStore for Arc<Shared> {
             let next = NextWaits::of(connection)?.first();
             let (queues, resumed) = pauses::leave_out(connection, &queues, now)?;
             let wanted = Wanted { at_once: 1, ahead: 0 };
-            let picked = limits::next(connection, &queues, &filter, wanted, now)?;
+            let picked = limits::next(connection, &queues, &filter, wanted, &Reach::All, now)?;
             let is_quiet = next.is_none_or(|next| next > now) && picked.ids.is_empty();
             let next = next.into_iter().chain(resumed).chain(picked.wake).min().map(time);
             Ok(if is_quiet { Look::NothingBefore(next) } else { Look::Unknown })
@@ -136,7 +148,7 @@ fn lease_next(
     asked: ClockReading,
     number: u64,
     counts: &mut Changes,
-) -> rusqlite::Result<Offer<Run>> {
+) -> rusqlite::Result<(Offer<Run>, bool)> {
     // Taken only now, since other processes may have kept the database locked until here: a lease lasts its ttr from
     // this time.
     let expiry = us.lease_expiry.look(asked, &*us.clock);
@@ -144,15 +156,50 @@ fn lease_next(
     expiry.apply(connection, &us.process_lock, us.folder.as_deref())?;
     let (queues, resumed) = pauses::leave_out(connection, &request.queues, now)?;
     let wanted = Wanted { at_once: request.at_once, ahead: request.ahead };
-    let picked = limits::next(connection, &queues, &request.filter, wanted, now)?;
+    let picked = limits::next(connection, &queues, &request.filter, wanted, &us.search_points.reach(), now)?;
+    us.search_points.note(&picked);
     if !picked.ids.is_empty() {
-        let leased = lease(connection, &picked.ids, request, (us.process_lock.id(), number), now, counts)?;
-        picked.start(connection, &request.filter, now)?;
-        return Ok(Offer::Messages(leased));
+        let leased = lease(connection, &picked, request, (us.process_lock.id(), number), now, counts)?;
+        picked.start(connection, &request.filter, leased.len(), now)?;
+        return Ok((Offer::Messages(leased), false));
     }
     if picked.waits_for_runs {
         us.waits_for_runs.store(true, Ordering::SeqCst);
     }
     let next = NextWaits::of(connection)?.next_look(now);
-    Ok(Offer::NothingBefore(next.into_iter().chain(resumed).chain(picked.wake).min().map(time)))
+    Ok((Offer::NothingBefore(next.into_iter().chain(resumed).chain(picked.wake).min().map(time)), picked.is_cut))
+}
+
+/// Searches the keys that a claim has not reached, without the write lock, and claims again if one of them may start.
+/// `offer` is what the claim has found: no message, and when to look again.
+fn search_on(us: &Arc<Shared>, request: &LeaseRequest, mut offer: Offer<Run>) -> Result<Offer<Run>, SqliteError> {
+    for _ in 0..MOST_SEARCHES {
+        let Offer::NothingBefore(next) = offer else { break };
+        let (now, LeaseRequest { queues, filter, .. }) = (Shared::now(us), request.clone());
+        let picked = us.try_read(move |connection| {
+            let (queues, _) = pauses::leave_out(connection, &queues, now)?;
+            limits::next(connection, &queues, &filter, Wanted { at_once: 1, ahead: 0 }, &Reach::All, now)
+        })?;
+        us.search_points.note(&picked);
+        if picked.ids.is_empty() {
+            if picked.waits_for_runs {
+                us.waits_for_runs.store(true, Ordering::SeqCst);
+            }
+            return Ok(Offer::NothingBefore(next.into_iter().chain(picked.wake.map(time)).min()));
+        }
+        let (asked, number) = (ClockReading::of(&*us.clock), us.next_lease());
+        let (shared, request) = (us.clone(), request.clone());
+        let (again, is_cut) = us.write(Durability::Lazy, move |connection| {
+            let mut counts = Changes::default();
+            let leased = lease_next(connection, &shared, &request, asked, number, &mut counts)?;
+            counts.write(connection)?;
+            Ok(leased)
+        })?;
+        if !is_cut {
+            return Ok(again);
+        }
+        // Another process was faster.
+        offer = Offer::NothingBefore(Some(time(now)));
+    }
+    Ok(offer)
 }

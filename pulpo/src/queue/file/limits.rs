@@ -8,16 +8,20 @@
 //! - A limit is checked in the transaction that leases, and all processes take turns in these: no limit is ever
 //!   exceeded.
 //! - Messages that must wait are skipped, by kind, and within a kind by key.
+//! - A claim holds the write lock for some hundreds of messages and keys, however many must wait. If it finds none that
+//!   may start among these, the others are searched without the lock.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 
 use rusqlite::{Connection, params};
 
 use self::budget::{Budget, all_allow, covers};
 use self::held_back::HeldBack;
-use self::search::Search;
-use self::starts::Start;
+use self::search::{Candidate, Search, SearchEnd};
+use self::starts::Starts;
 use super::dequeue::{self, ReadyKind};
+use crate::clock::lock;
 use crate::queue::DequeueFilter;
 
 mod budget;
@@ -26,6 +30,7 @@ mod search;
 mod starts;
 
 pub(super) use self::held_back::hold_back;
+pub(super) use self::search::Reach;
 pub(super) use self::starts::give_back;
 
 /// The messages to lease next.
@@ -36,8 +41,23 @@ pub(super) struct Picked {
     pub(super) wake: Option<i64>,
     /// Whether running messages are in the way.
     pub(super) waits_for_runs: bool,
-    /// The starts to count for each message.
-    starts: Vec<(i64, Vec<Start>)>,
+    /// Whether there may be messages of keys that the search did not reach, and none that it reached may start.
+    pub(super) is_cut: bool,
+    /// For each kind that was searched by key, the key from which on the next search continues.
+    points: Vec<(i64, Option<String>)>,
+    /// The starts to count; for each message its place among these, and its key.
+    starts: Vec<KindStarts>,
+    counted: Vec<(usize, String)>,
+}
+
+/// The starts of the picked messages of one kind, either those for waiting lanes or those ahead.
+#[derive(Debug)]
+struct KindStarts {
+    kind: usize,
+    is_ahead: bool,
+    of_rates: Vec<Starts>,
+    /// For the leases; `None` without a rate.
+    note: Option<String>,
 }
 
 /// How many messages are wanted.
@@ -49,12 +69,36 @@ pub(super) struct Wanted {
     pub(super) ahead: usize,
 }
 
+/// Where the claims of a process continue to search by key, for each kind. So keys that must wait are not examined
+/// again by each claim, and none holds the write lock for long.
+#[derive(Debug, Default)]
+pub(super) struct SearchPoints(Mutex<HashMap<i64, String>>);
+
+impl SearchPoints {
+    /// Returns the reach of the next claim.
+    pub(super) fn reach(&self) -> Reach {
+        Reach::From(lock(&self.0).clone())
+    }
+
+    /// Remembers where this search has ended.
+    pub(super) fn note(&self, picked: &Picked) {
+        let mut points = lock(&self.0);
+        for (kind, next_key) in &picked.points {
+            match next_key {
+                Some(key) => drop(points.insert(*kind, key.clone())),
+                None => drop(points.remove(kind)),
+            }
+        }
+    }
+}
+
 /// Returns the next messages of these queues that match and may start.
 pub(super) fn next(
     connection: &Connection,
     queues: &[String],
     filter: &DequeueFilter,
     wanted: Wanted,
+    reach: &Reach,
     now: i64,
 ) -> rusqlite::Result<Picked> {
     let most = wanted.at_once + wanted.ahead;
@@ -76,35 +120,32 @@ pub(super) fn next(
     if are_free {
         return Ok(Picked { ids: dequeue::next(connection, queues, filter, most)?, ..Picked::default() });
     }
+    let mut picked = Picked::default();
     let mut candidates = Vec::new();
     for (index, kind) in kinds.iter().enumerate() {
-        let mut search = Search { connection, kind, index, held: &held, budgets: budgets.clone(), most };
+        let (budgets, end) = (budgets.clone(), SearchEnd::default());
+        let mut search = Search { connection, kind, index, held: &held, budgets, most, reach, end };
         candidates.extend(search.candidates()?);
+        picked.is_cut |= search.end.is_cut;
+        picked.points.push((kind.id, search.end.next_key));
     }
     candidates.sort_unstable_by_key(|candidate| (candidate.priority, candidate.id));
-    let mut picked = Picked::default();
     let mut singles = Singles::default();
     for candidate in candidates {
         let kind = &kinds[candidate.kind];
         let is_ahead = picked.ids.len() >= wanted.at_once;
-        // A message that is not leased ahead ends the leasing ahead, so that none is counted that is not leased.
-        if picked.ids.len() == most || is_ahead && candidate.starts_at_once {
+        if picked.ids.len() == most {
             break;
         }
         if !singles.allow(filter, kind) || !all_allow(&budgets, kind, &candidate.key, is_ahead)? {
             continue;
         }
-        singles.take(kind);
-        let mut starts = Vec::new();
-        for budget in budgets.iter_mut().filter(|budget| budget.covers(kind)) {
-            budget.spend(&candidate.key, is_ahead);
-            starts.extend(budget.start(kind, &candidate.key, is_ahead));
-        }
+        singles.take(filter, kind);
+        budgets.iter_mut().filter(|budget| budget.covers(kind)).for_each(|budget| budget.spend(&candidate.key));
         picked.ids.push(candidate.id);
-        if !starts.is_empty() {
-            picked.starts.push((candidate.id, starts));
-        }
+        picked.add_start(&budgets, kind, candidate, is_ahead);
     }
+    picked.is_cut &= picked.ids.is_empty();
     if picked.ids.is_empty() {
         picked.waits_for_runs = budgets.iter().any(Budget::waits_for_runs);
         picked.wake = budgets.iter().filter_map(Budget::wake).chain(held.wake(&kinds)?).min();
@@ -113,15 +154,47 @@ pub(super) fn next(
 }
 
 impl Picked {
-    /// Counts the picked messages, which have been leased, as started now, as part of the run that they join.
-    pub(super) fn start(&self, connection: &Connection, filter: &DequeueFilter, now: i64) -> rusqlite::Result<()> {
+    fn add_start(&mut self, budgets: &[Budget<'_>], kind: &ReadyKind, candidate: Candidate, is_ahead: bool) {
+        let is_same = |starts: &KindStarts| starts.kind == candidate.kind && starts.is_ahead == is_ahead;
+        let place = self.starts.iter().rposition(is_same).unwrap_or_else(|| {
+            let mine = budgets.iter().filter(|budget| budget.covers(kind));
+            let of_rates: Vec<_> = mine.filter_map(|budget| budget.starts(kind, is_ahead)).collect();
+            let note = (!of_rates.is_empty()).then(|| starts::note(&of_rates));
+            self.starts.push(KindStarts { kind: candidate.kind, is_ahead, of_rates, note });
+            self.starts.len() - 1
+        });
+        self.counted.push((place, candidate.key));
+    }
+
+    /// Returns what the lease of the message at this place remembers of its start.
+    pub(super) fn note(&self, place: usize) -> Option<&str> {
+        let (starts, _) = self.counted.get(place)?;
+        self.starts[*starts].note.as_deref()
+    }
+
+    /// Counts the first of the picked messages, which have been leased, as started now, as part of the run that they
+    /// join. The others are not leased ahead.
+    pub(super) fn start(
+        mut self,
+        connection: &Connection,
+        filter: &DequeueFilter,
+        leased: usize,
+        now: i64,
+    ) -> rusqlite::Result<()> {
         if let Some(first) = filter.joins.as_ref().filter(|_| !filter.limits.is_empty()) {
             let mut join = connection.prepare_cached("UPDATE message SET run = ?2 WHERE id = ?1 AND state = 2")?;
-            for id in &self.ids {
+            for id in self.ids.iter().take(leased) {
                 join.execute(params![id, first.as_str().parse::<i64>().ok()])?;
             }
         }
-        starts::count(connection, &self.starts, now)
+        if self.starts.iter().all(|starts| starts.of_rates.is_empty()) {
+            return Ok(());
+        }
+        for (place, key) in self.counted.iter().take(leased) {
+            self.starts[*place].of_rates.iter_mut().for_each(|starts| starts.add(key));
+        }
+        self.starts.iter().flat_map(|starts| &starts.of_rates).try_for_each(|starts| starts.count(connection))?;
+        starts::forget(connection, now)
     }
 }
 
@@ -139,9 +212,13 @@ impl Singles {
         !is_taken
     }
 
-    fn take(&mut self, kind: &ReadyKind) {
-        self.types.insert(kind.request_type.clone());
-        self.queues.insert(kind.queue.clone());
+    fn take(&mut self, filter: &DequeueFilter, kind: &ReadyKind) {
+        if !filter.single_types.is_empty() {
+            self.types.insert(kind.request_type.clone());
+        }
+        if !filter.single_queues.is_empty() {
+            self.queues.insert(kind.queue.clone());
+        }
     }
 }
 

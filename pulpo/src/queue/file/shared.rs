@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::error::SqliteError;
 use super::lease::LeaseEnder;
 use super::lease_expiry::LeaseExpiry;
+use super::limits::SearchPoints;
 use super::maintenance::Maintenance;
 use super::notify_file::NotifyFiles;
 use super::opened::Opened;
@@ -45,6 +46,7 @@ pub(super) struct Shared {
     pub(super) interrupts: AtomicU64,
     /// Whether a consumer in this process waits because running messages use up a limit.
     pub(super) waits_for_runs: AtomicBool,
+    pub(super) search_points: SearchPoints,
     pub(super) process_lock: Unforked<ProcessLock>,
     leases: AtomicU64,
     /// Messages leased ahead, and deferred commits.
@@ -87,6 +89,7 @@ impl Shared {
             lease_expiry: LeaseExpiry::default(),
             interrupts: AtomicU64::new(0),
             waits_for_runs: AtomicBool::new(false),
+            search_points: SearchPoints::default(),
             process_lock: Unforked::new(ProcessLock::new(id, folder.as_deref())),
             // 0 marks an empty slot.
             leases: AtomicU64::new(1),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use rusqlite::Connection;
 
-use super::starts::{self, Start};
+use super::starts::{self, Starts};
 use crate::queue::file::dequeue::ReadyKind;
 use crate::queue::{DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope};
 
@@ -32,8 +32,8 @@ pub(super) struct Budget<'a> {
     /// The keys of the run that is joined, which has its share already.
     joined: Rc<HashSet<String>>,
     joins: bool,
-    /// How much of each key is taken now: for immediate starts, and ahead.
-    taken: HashMap<String, (u64, u64)>,
+    /// How much of each key is taken now.
+    taken: HashMap<String, u64>,
     /// Whether the limit has refused a message.
     refuses: Rc<Cell<bool>>,
 }
@@ -83,6 +83,19 @@ impl<'a> Budget<'a> {
                 names.iter().try_for_each(|name| find("SELECT id FROM kind WHERE request_type = ?1", name))?;
             }
             LimitScope::Queue(queue) => find("SELECT id FROM kind WHERE queue = ?1", queue)?,
+        }
+        if joins.is_none() && !self.limit.by_key {
+            let mut running = connection
+                .prepare_cached("SELECT coalesce(run, id) FROM message WHERE lease_ends IS NOT NULL AND kind = ?1")?;
+            let mut runs: HashSet<i64> = HashSet::new();
+            for kind in &kinds {
+                let mut rows = running.query([kind])?;
+                while let Some(row) = rows.next()? {
+                    runs.insert(row.get(0)?);
+                }
+            }
+            self.used.borrow_mut().insert(String::new(), Used { count: runs.len() as u64, first_ends: None });
+            return Ok(());
         }
         let mut running = connection.prepare_cached(
             "SELECT coalesce(run, id), coalesce(limit_key, '') FROM message WHERE lease_ends IS NOT NULL AND kind = ?1",
@@ -160,9 +173,11 @@ impl<'a> Budget<'a> {
 
     /// Returns the key by which this limit counts a message.
     fn key<'k>(&self, limit_key: &'k str) -> &'k str {
+        if !self.limit.by_key {
+            return "";
+        }
         let (rate, running) = LimitKeys::split(limit_key);
         match self.limit.kind {
-            _ if !self.limit.by_key => "",
             LimitKind::Rate(_) => rate,
             LimitKind::Running(_) => running,
         }
@@ -172,8 +187,7 @@ impl<'a> Budget<'a> {
     pub(super) fn allows(&self, limit_key: &str, is_ahead: bool) -> rusqlite::Result<bool> {
         let key = self.key(limit_key);
         let used = self.used(key)?.count;
-        let (at_once, ahead) = self.taken.get(key).copied().unwrap_or_default();
-        let taken = at_once + ahead;
+        let taken = self.taken.get(key).copied().unwrap_or_default();
         let allowed = match self.limit.kind {
             // Messages that run together are one run.
             LimitKind::Running(_) if self.joins => self.joined.contains(key) || taken > 0 || used < self.most(),
@@ -191,24 +205,23 @@ impl<'a> Budget<'a> {
         matches!(self.limit.scope, LimitScope::Handler { takes_batches: true, .. })
     }
 
-    /// Takes the share of a message that starts now, or ahead.
-    pub(super) fn spend(&mut self, limit_key: &str, is_ahead: bool) {
-        let key = self.key(limit_key).to_owned();
-        let (at_once, ahead) = self.taken.entry(key).or_default();
-        *(if is_ahead { ahead } else { at_once }) += 1;
+    /// Takes the share of a message.
+    pub(super) fn spend(&mut self, limit_key: &str) {
+        let key = self.key(limit_key);
+        match self.taken.get_mut(key) {
+            Some(taken) => *taken += 1,
+            None => {
+                let key = key.to_owned();
+                self.taken.insert(key, 1);
+            }
+        }
     }
 
-    /// Returns the start to count for a message, if the limit is a rate.
-    pub(super) fn start(&self, kind: &ReadyKind, limit_key: &str, is_ahead: bool) -> Option<Start> {
+    /// Returns where to count the starts of messages of this kind, if the limit is a rate.
+    pub(super) fn starts(&self, kind: &ReadyKind, is_ahead: bool) -> Option<Starts> {
         let LimitKind::Rate(rate) = self.limit.kind else { return None };
         let at = if is_ahead { self.now.saturating_add(STARTS_WITHIN) } else { self.now };
-        let at = starts::counted_at(at, rate);
-        Some(Start {
-            scope: self.scope(&kind.request_type),
-            key: self.key(limit_key).to_owned(),
-            at,
-            ends: at.saturating_add(starts::period(rate)),
-        })
+        Some(Starts::new(self.scope(&kind.request_type), self.limit.by_key, at, rate))
     }
 
     /// Returns whether running messages are in the way of a message that the limit has refused.

@@ -1,15 +1,28 @@
 //! Searches for the next messages of a kind, and skips those that must wait.
 
+use std::collections::HashMap;
+
 use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
 
 use super::budget::{Budget, all_allow};
 use super::held_back::HeldBack;
 use crate::queue::file::dequeue::ReadyKind;
-use crate::queue::file::unique;
 
 /// How many messages of a kind are examined in order, to find one whose key may start, before the search continues key
 /// by key.
 const LOOKED_THROUGH: i64 = 500;
+
+/// How many keys of a kind one claim examines while it holds the write lock.
+const KEYS_AT_ONCE: usize = 200;
+
+/// Which keys a search examines, after it has found that the first messages in order must wait.
+#[derive(Clone, Debug)]
+pub(in crate::queue::file) enum Reach {
+    /// All keys, until it finds one that may start.
+    All,
+    /// Some keys of each kind, from the key that stands here, or from the first key.
+    From(HashMap<i64, String>),
+}
 
 /// A message that may start if no earlier one uses up the limit.
 #[derive(Debug)]
@@ -18,8 +31,6 @@ pub(super) struct Candidate {
     pub(super) id: i64,
     pub(super) kind: usize,
     pub(super) key: String,
-    /// Whether it is not leased ahead, because its unique key is free when its run starts.
-    pub(super) starts_at_once: bool,
 }
 
 /// A search for the next messages of a kind.
@@ -31,6 +42,17 @@ pub(super) struct Search<'a> {
     /// The budgets as if there were no other kind.
     pub(super) budgets: Vec<Budget<'a>>,
     pub(super) most: usize,
+    pub(super) reach: &'a Reach,
+    pub(super) end: SearchEnd,
+}
+
+/// Where a search has ended.
+#[derive(Debug, Default)]
+pub(super) struct SearchEnd {
+    /// From which key on the next search continues.
+    pub(super) next_key: Option<String>,
+    /// Whether there may be messages of keys that it has not examined.
+    pub(super) is_cut: bool,
 }
 
 impl Search<'_> {
@@ -42,9 +64,9 @@ impl Search<'_> {
             return Ok(found);
         }
         let mut in_order = self.connection.prepare_cached(
-            "SELECT priority, id, key_mode, '' FROM message WHERE state = 0 AND kind = ?1 AND limit_key IS NULL
+            "SELECT priority, id, '' FROM message WHERE state = 0 AND kind = ?1 AND limit_key IS NULL
              UNION ALL
-             SELECT priority, id, key_mode, limit_key FROM message
+             SELECT priority, id, limit_key FROM message
              WHERE state = 0 AND kind = ?1 AND limit_key IS NOT NULL
              ORDER BY 1, 2 LIMIT ?2",
         )?;
@@ -53,7 +75,7 @@ impl Search<'_> {
         let mut looked = 0;
         while let Some(row) = rows.next()? {
             looked += 1;
-            let key: String = row.get(3)?;
+            let key: String = row.get(2)?;
             self.add(&mut found, row, &key)?;
             if found.len() == self.most || !self.budgets_allow_any()? {
                 return Ok(found);
@@ -69,7 +91,7 @@ impl Search<'_> {
     /// without a key, and those of each key that may start.
     fn by_key(&mut self, found: &mut Vec<Candidate>) -> rusqlite::Result<()> {
         let mut without_key = self.connection.prepare_cached(
-            "SELECT priority, id, key_mode FROM message WHERE state = 0 AND kind = ?1 AND limit_key IS NULL
+            "SELECT priority, id FROM message WHERE state = 0 AND kind = ?1 AND limit_key IS NULL
              ORDER BY priority, id LIMIT ?2",
         )?;
         let (kind, limit) = (self.kind.id, self.limit());
@@ -80,19 +102,30 @@ impl Search<'_> {
         let most = found.len() + self.most;
         let mut next_key = self.connection.prepare_cached(
             "SELECT min(limit_key) FROM message
-             WHERE state = 0 AND kind = ?1 AND limit_key IS NOT NULL AND limit_key > ?2",
+             WHERE state = 0 AND kind = ?1 AND limit_key IS NOT NULL AND limit_key >= ?2",
         )?;
         let mut of_key = self.connection.prepare_cached(
-            "SELECT priority, id, key_mode FROM message WHERE state = 0 AND kind = ?1 AND limit_key = ?2
+            "SELECT priority, id FROM message WHERE state = 0 AND kind = ?1 AND limit_key = ?2
              ORDER BY priority, id LIMIT ?3",
         )?;
-        let mut last = String::new();
-        while let Some(key) = next_key.query_row(params![kind, last], |row| row.get::<_, Option<String>>(0))? {
-            self.first_of(found, &mut of_key, params![kind, key, limit], &key)?;
-            if found.len() >= most {
+        let (mut from, mut keys_left) = match self.reach {
+            Reach::All => (String::new(), usize::MAX),
+            Reach::From(points) => (points.get(&kind).cloned().unwrap_or_default(), KEYS_AT_ONCE),
+        };
+        self.end.is_cut = !from.is_empty();
+        while let Some(key) = next_key.query_row(params![kind, from], |row| row.get::<_, Option<String>>(0))? {
+            if keys_left == 0 {
+                self.end = SearchEnd { next_key: Some(key), is_cut: true };
                 break;
             }
-            last = key;
+            keys_left -= 1;
+            self.first_of(found, &mut of_key, params![kind, key, limit], &key)?;
+            // No key contains a NUL, so this comes right after it.
+            from = format!("{key}\0");
+            if found.len() >= most {
+                self.end.next_key = Some(if matches!(self.reach, Reach::All) { key } else { from });
+                break;
+            }
         }
         Ok(())
     }
@@ -121,19 +154,13 @@ impl Search<'_> {
         i64::try_from(self.most).unwrap_or(i64::MAX)
     }
 
-    /// Adds a message if it may start. The row begins with its priority, id and key mode.
+    /// Adds a message if it may start. The row begins with its priority and id.
     fn add(&mut self, found: &mut Vec<Candidate>, row: &Row<'_>, key: &str) -> rusqlite::Result<bool> {
         let may_start = self.may_start(key)?;
         if may_start {
             let kind = self.kind;
-            self.budgets.iter_mut().filter(|budget| budget.covers(kind)).for_each(|budget| budget.spend(key, false));
-            found.push(Candidate {
-                priority: row.get(0)?,
-                id: row.get(1)?,
-                kind: self.index,
-                key: key.to_owned(),
-                starts_at_once: row.get::<_, Option<i64>>(2)? == Some(unique::WAITING),
-            });
+            self.budgets.iter_mut().filter(|budget| budget.covers(kind)).for_each(|budget| budget.spend(key));
+            found.push(Candidate { priority: row.get(0)?, id: row.get(1)?, kind: self.index, key: key.to_owned() });
         }
         Ok(may_start)
     }

@@ -5,11 +5,12 @@
 //! # Invariants
 //! A start is never counted at an earlier time than it happens, so no rate is ever exceeded.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::policy::Rate;
+use crate::queue::LimitKeys;
 
 /// A rate of more starts counts those of a thousandth of its period together: a claim then reads at most about this
 /// many rows per key, whatever has started.
@@ -18,14 +19,56 @@ const MOST_ROWS: u32 = 1000;
 /// The maximum number of starts out of their period to forget in one transaction.
 const FORGOTTEN_AT_ONCE: i64 = 256;
 
-/// A start that is counted under this name and key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Start {
-    pub(super) scope: String,
-    pub(super) key: String,
-    pub(super) at: i64,
-    /// When it leaves the period of its rate.
-    pub(super) ends: i64,
+/// The starts of some messages of one kind under one rate, all at the same time.
+#[derive(Debug)]
+pub(super) struct Starts {
+    scope: String,
+    by_key: bool,
+    at: i64,
+    /// When they leave the period of the rate.
+    ends: i64,
+    /// How many there are of each key, in the order in which they are stored.
+    counts: BTreeMap<String, i64>,
+}
+
+impl Starts {
+    pub(super) fn new(scope: String, by_key: bool, at: i64, rate: Rate) -> Self {
+        let at = counted_at(at, rate);
+        Self { scope, by_key, at, ends: at.saturating_add(period(rate)), counts: BTreeMap::new() }
+    }
+
+    /// Adds the start of a message.
+    pub(super) fn add(&mut self, limit_key: &str) {
+        let key = key_of(limit_key, self.by_key);
+        match self.counts.get_mut(key) {
+            Some(count) => *count += 1,
+            None => drop(self.counts.insert(key.to_owned(), 1)),
+        }
+    }
+
+    /// Stores them.
+    pub(super) fn count(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut add = connection.prepare_cached(
+            "INSERT INTO started(scope, key, at, count, ends) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT(scope, key, at) DO UPDATE SET count = count + excluded.count, ends = max(ends, excluded.ends)",
+        )?;
+        for (key, count) in &self.counts {
+            add.execute(params![self.scope, key, self.at, count, self.ends])?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns the note of a lease that counts for these starts: enough to give them back. All messages of a kind that are
+/// leased together have the same note, whatever their keys.
+pub(super) fn note(starts: &[Starts]) -> String {
+    let noted: Vec<_> = starts.iter().map(|starts| (&starts.scope, starts.by_key, starts.at)).collect();
+    serde_json::json!(noted).to_string()
+}
+
+/// Returns the key under which a rate counts a message.
+fn key_of(limit_key: &str, by_key: bool) -> &str {
+    if by_key { LimitKeys::split(limit_key).0 } else { "" }
 }
 
 /// Returns the period of a rate, in microseconds.
@@ -62,25 +105,8 @@ pub(super) fn read(
         })
 }
 
-/// Counts the starts of these messages, each with its id, and has the messages remember them.
-pub(super) fn count(connection: &Connection, starts: &[(i64, Vec<Start>)], now: i64) -> rusqlite::Result<()> {
-    if starts.is_empty() {
-        return Ok(());
-    }
-    let mut counts: HashMap<&Start, i64> = HashMap::new();
-    let mut remember = connection.prepare_cached("UPDATE message SET starts = ?2 WHERE id = ?1")?;
-    for (id, starts) in starts {
-        starts.iter().for_each(|start| *counts.entry(start).or_default() += 1);
-        let written: Vec<_> = starts.iter().map(|start| (&start.scope, &start.key, start.at)).collect();
-        remember.execute(params![id, serde_json::json!(written).to_string()])?;
-    }
-    let mut add = connection.prepare_cached(
-        "INSERT INTO started(scope, key, at, count, ends) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT(scope, key, at) DO UPDATE SET count = count + excluded.count, ends = max(ends, excluded.ends)",
-    )?;
-    for (Start { scope, key, at, ends }, count) in counts {
-        add.execute(params![scope, key, at, count, ends])?;
-    }
+/// Deletes some starts that have left their periods.
+pub(super) fn forget(connection: &Connection, now: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM started WHERE (scope, key, at) IN
@@ -92,17 +118,19 @@ pub(super) fn count(connection: &Connection, starts: &[(i64, Vec<Start>)], now: 
 
 /// Gives back the starts that were counted for this lease, which ends without a run. Returns whether there were any.
 pub(in crate::queue::file) fn give_back(connection: &Connection, id: &str, token: &str) -> rusqlite::Result<bool> {
-    let counted: Option<String> = connection
-        .prepare_cached("SELECT starts FROM message WHERE id = ?1 AND lease = ?2 AND starts IS NOT NULL")?
-        .query_row([id, token], |row| row.get(0))
+    let noted: Option<(String, String)> = connection
+        .prepare_cached(
+            "SELECT starts, coalesce(limit_key, '') FROM message WHERE id = ?1 AND lease = ?2 AND starts IS NOT NULL",
+        )?
+        .query_row([id, token], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some(counted) = counted else { return Ok(false) };
-    let starts: Vec<(String, String, i64)> = serde_json::from_str(&counted).unwrap_or_default();
+    let Some((note, limit_key)) = noted else { return Ok(false) };
+    let starts: Vec<(String, bool, i64)> = serde_json::from_str(&note).unwrap_or_default();
     let mut subtract = connection.prepare_cached(
         "UPDATE started SET count = count - 1 WHERE scope = ?1 AND key = ?2 AND at = ?3 AND count > 0",
     )?;
-    for (scope, key, at) in &starts {
-        subtract.execute(params![scope, key, at])?;
+    for (scope, by_key, at) in &starts {
+        subtract.execute(params![scope, key_of(&limit_key, *by_key), at])?;
     }
     Ok(!starts.is_empty())
 }

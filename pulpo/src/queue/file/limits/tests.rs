@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use rusqlite::StatementStatus;
 
-use super::Wanted;
 use super::starts::READ;
+use super::{Reach, SearchPoints, Wanted};
 use crate::clock::{Clock as _, ManualClock};
 use crate::keys::{Publication, UniqueFor};
 use crate::policy::Rate;
@@ -18,6 +18,8 @@ use crate::queue::{
     DequeueFilter, Filter, Inspection as _, Limit, LimitKeys, LimitKind, LimitScope, NewMessage, QueueAdapter as _,
     Settlement, Unique,
 };
+
+const ONE: Wanted = Wanted { at_once: 1, ahead: 0 };
 
 fn queue(clock: &ManualClock) -> FileQueue {
     FileQueue::memory(false, Arc::new(clock.clone())).expect("a queue")
@@ -90,13 +92,86 @@ fn a_start_of_one_key_costs_the_same_however_many_keys_have_started() {
     let steps = queue.0.writer.write(Durability::Lazy, move |connection| {
         let filter = DequeueFilter::all().limits(limits.clone());
         connection.prepare_cached(READ)?.reset_status(StatementStatus::VmStep);
-        let picked =
-            super::next(connection, &["a".to_owned()], &filter, Wanted { at_once: 1, ahead: 0 }, micros(clock.now()))?;
+        let picked = super::next(connection, &["a".to_owned()], &filter, ONE, &Reach::All, micros(clock.now()))?;
         assert_eq!(picked.ids.len(), 1);
         Ok(connection.prepare_cached(READ)?.get_status(StatementStatus::VmStep))
     });
     let steps = steps.expect("picked");
     assert!((1..100).contains(&steps), "{steps} steps");
+}
+
+/// Publishes two messages of each of 2000 keys, and starts one of each, which is all that these limits let start.
+fn use_up_keys(queue: &FileQueue) -> [Limit; 1] {
+    let [limit] = within(Rate::new(1, Duration::from_secs(86_400)));
+    let limits = [limit.by_key()];
+    queue.enqueue((0..4000).map(|number| job(&format!("{:04}", number % 2000))).collect()).expect("published");
+    assert_eq!(start_all(queue, &limits), 2000);
+    limits
+}
+
+#[test]
+fn a_key_behind_thousands_that_must_wait_starts_at_once() {
+    for key in ["0000a", "1000a", "9999"] {
+        let queue = queue(&at_nine());
+        let limits = use_up_keys(&queue);
+        queue.enqueue(vec![job(key), job(key)]).expect("published");
+        assert_eq!(start_all(&queue, &limits), 1, "{key}");
+        assert_eq!(start_all(&queue, &limits), 0, "{key}");
+    }
+}
+
+#[test]
+fn a_claim_examines_few_keys_under_the_lock_and_the_next_one_goes_on_from_there() {
+    let clock = at_nine();
+    let queue = queue(&clock);
+    let limits = use_up_keys(&queue);
+    queue.enqueue(vec![job("9999")]).expect("published");
+    let found = queue.0.writer.write(Durability::Lazy, move |connection| {
+        let filter = DequeueFilter::all().limits(limits.clone());
+        let (points, now) = (SearchPoints::default(), micros(clock.now()));
+        let claim = |reach: &Reach| -> rusqlite::Result<_> {
+            connection.prepare_cached(READ)?.reset_status(StatementStatus::Run);
+            let picked = super::next(connection, &["a".to_owned()], &filter, ONE, reach, now)?;
+            points.note(&picked);
+            Ok((picked, connection.prepare_cached(READ)?.get_status(StatementStatus::Run)))
+        };
+        let mut claims = 0;
+        loop {
+            let (picked, reads) = claim(&points.reach())?;
+            claims += 1;
+            assert!(reads < 1000, "{reads} keys in claim {claims}");
+            if !picked.is_cut {
+                assert_eq!(picked.ids.len(), 1);
+                break;
+            }
+            assert!(picked.ids.is_empty() && claims < 20, "{claims} claims");
+        }
+        // A search of all keys says where the one is that may start.
+        let fresh = SearchPoints::default();
+        let (picked, _) = claim(&Reach::All)?;
+        fresh.note(&picked);
+        assert_eq!(claim(&fresh.reach())?.0.ids, picked.ids);
+        Ok(claims)
+    });
+    assert!(found.expect("picked") > 5);
+}
+
+#[test]
+fn keys_behind_thousands_that_must_wait_start_while_other_jobs_do() {
+    let queue = queue(&at_nine());
+    let limits = use_up_keys(&queue);
+    queue.enqueue(vec![job("9999")]).expect("published");
+    let other = || NewMessage::new("a", "other", r#"{"header": {"request_type": "other"}, "body": {}}"#);
+    queue.enqueue((0..40).map(|_| other()).collect()).expect("published");
+    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let filter = DequeueFilter::all().limits(limits);
+    let mut types = Vec::new();
+    while let Some(delivery) = seat.dequeue(&filter, Duration::ZERO).expect("a look") {
+        types.push(delivery.text.windows(5).any(|text| text == b"other"));
+        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
+    }
+    assert_eq!(types.len(), 41);
+    assert!(types[..20].contains(&false), "behind all of the others: {types:?}");
 }
 
 #[test]

@@ -12,6 +12,14 @@ CREATE TABLE SCHEMA.started(
 WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX started_ends ON SCHEMA.started(ends);
 
+-- Deletes some starts that no rate counts any more.
+CREATE FUNCTION SCHEMA.forget_starts(moment timestamptz) RETURNS void LANGUAGE plpgsql AS $forget_starts$
+BEGIN
+    DELETE FROM SCHEMA.started WHERE ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.started
+        WHERE ends <= moment ORDER BY ends LIMIT 256 FOR UPDATE SKIP LOCKED));
+END
+$forget_starts$;
+
 -- Request types that are held back until this time; with a key, only the messages
 -- with that key.
 CREATE TABLE SCHEMA.held_back(
@@ -110,6 +118,250 @@ BEGIN
 END
 $room$;
 
+-- Returns when a start counts. One that is leased ahead begins within 20
+-- milliseconds, and counts at the end of these. Of a rate of many starts, those of a
+-- thousandth of its period count together at its end, so that it has at most about
+-- a thousand rows.
+CREATE FUNCTION SCHEMA.counted_at(moment timestamptz, is_ahead boolean, most bigint, period bigint) RETURNS timestamptz
+LANGUAGE sql STABLE AS $counted_at$
+    SELECT CASE WHEN period / 1000 > 1 AND most > 1000 THEN
+        begins + ((period / 1000 - (extract(epoch FROM begins) * 1000000)::bigint % (period / 1000)) % (period / 1000))
+            * interval '1 microsecond' ELSE begins END
+    FROM (SELECT CASE WHEN is_ahead THEN moment + interval '20 milliseconds' ELSE moment END AS begins) AS start
+$counted_at$;
+
+-- Leases the first messages of these kinds, `total` of them, those after `lanes`
+-- ahead, if no limit that applies to them is by key and all have room for `total`
+-- more. Otherwise it leases nothing, and `claim_first` decides for each message.
+-- `counted` holds how many runs each limit has, as in `room`.
+CREATE FUNCTION SCHEMA.claim_roomy(
+    of_kinds jsonb, of_limits jsonb, counted jsonb, lanes bigint, total bigint, its_token text, instant timestamptz,
+    not_early text[])
+RETURNS TABLE(
+    leased_id bigint, leased_queue text, leased_type text, leased_attempts integer, leased_abandoned integer,
+    leased_due_since timestamptz, leased_left_since timestamptz, leased_ttr bigint, leased_text text,
+    leased_ahead boolean, leased_alone boolean)
+LANGUAGE plpgsql AS $claim_roomy$
+DECLARE
+    is_roomy boolean;
+    rates jsonb;
+BEGIN
+    SELECT coalesce(bool_and(NOT by_key AND cap - amount >= total
+            AND (period IS NULL OR cap >= 64 AND cap / 2 - amount >= total)), true),
+        coalesce(jsonb_agg(jsonb_build_object('queue', bound.queue, 'request_type', bound.request_type, 'period', period,
+            'scope', CASE WHEN of_queue THEN 'queue ' || bound.queue ELSE 'handler ' || bound.request_type END,
+            'at', SCHEMA.counted_at(instant, false, cap, period)::text,
+            'early_at', SCHEMA.counted_at(instant, true, cap, period)::text)) FILTER (WHERE period IS NOT NULL), '[]')
+        INTO is_roomy, rates
+    FROM (SELECT said.*, kind->>'queue' AS queue, kind->>'type' AS request_type, CASE WHEN period IS NULL
+                THEN coalesce((counted->>((place - 1) || ' '))::bigint, 0)
+                -- Starts far in the future are from before the clock was set back.
+                ELSE (SELECT coalesce(sum(started.count), 0)::bigint FROM SCHEMA.started
+                    WHERE started.scope = ANY (scopes) AND started.key = '' AND started.count > 0
+                        AND started.at > instant - period * interval '1 microsecond'
+                        AND started.at <= instant + period * interval '1 microsecond') END AS amount
+        FROM (SELECT place, one->'types' AS types, one->>'queue' AS only_queue, one->>'queue' IS NOT NULL AS of_queue,
+                (one->>'most')::bigint AS cap, (one->>'period')::bigint AS period, (one->>'by_key')::boolean AS by_key,
+                ARRAY(SELECT jsonb_array_elements_text(one->'scopes')) AS scopes
+            FROM jsonb_array_elements(of_limits) WITH ORDINALITY AS numbered(one, place)) AS said
+        JOIN jsonb_array_elements(of_kinds) AS kind
+            ON coalesce(said.only_queue = kind->>'queue', said.types ? (kind->>'type'))) AS bound;
+    IF NOT is_roomy THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH kind AS MATERIALIZED (
+        SELECT one->>'queue' AS queue, one->>'type' AS request_type, noted.starts, noted.early_starts
+        FROM jsonb_array_elements(of_kinds) AS one
+        LEFT JOIN (SELECT rate->>'queue' AS queue, rate->>'request_type' AS request_type,
+                jsonb_agg(jsonb_build_array(rate->>'scope', '', rate->>'at')) AS starts,
+                jsonb_agg(jsonb_build_array(rate->>'scope', '', rate->>'early_at')) AS early_starts
+            FROM jsonb_array_elements(rates) AS rate GROUP BY 1, 2) AS noted
+            ON noted.queue = one->>'queue' AND noted.request_type = one->>'type'),
+    held AS MATERIALIZED (
+        SELECT message.place, front.priority, front.id, front.queue, front.request_type, front.starts, front.early_starts,
+            message.starts_alone OR front.request_type = ANY (not_early) AS starts_alone
+        FROM (SELECT next.priority, next.id, kind.queue, kind.request_type, kind.starts, kind.early_starts
+            FROM kind CROSS JOIN LATERAL (
+                (SELECT message.priority, message.id FROM SCHEMA.message
+                    WHERE message.state = 0 AND message.limit_key IS NULL AND message.queue = kind.queue
+                        AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT total + 16)
+                UNION ALL
+                (SELECT message.priority, message.id FROM SCHEMA.message
+                    WHERE message.state = 0 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
+                        AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT total + 16)
+                ORDER BY 1, 2 LIMIT total + 16) AS next
+            ORDER BY next.priority, next.id LIMIT total + 16) AS front
+        CROSS JOIN LATERAL (SELECT message.ctid AS place,
+                message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
+            FROM SCHEMA.message WHERE message.id = front.id AND message.state = 0
+            FOR UPDATE SKIP LOCKED) AS message
+        ORDER BY front.priority, front.id LIMIT total),
+    chosen AS MATERIALIZED (
+        SELECT after.place, after.queue, after.request_type, after.is_early,
+            CASE WHEN after.is_early THEN after.early_starts ELSE after.starts END AS starts
+        FROM (SELECT numbered.*,
+                bool_or(numbered.is_early AND numbered.starts_alone) OVER (ORDER BY numbered.priority, numbered.id) AS waits
+            FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > lanes AS is_early FROM held)
+                AS numbered) AS after
+        WHERE NOT after.waits),
+    kept AS (
+        INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
+        SELECT start.scope, '', start.at, sum(start.count), max(start.at + start.period * interval '1 microsecond')
+        FROM (SELECT rate->>'scope' AS scope, (rate->>'period')::bigint AS period, part.count,
+                (rate->>CASE WHEN part.is_early THEN 'early_at' ELSE 'at' END)::timestamptz AS at
+            FROM (SELECT chosen.queue, chosen.request_type, chosen.is_early, count(*) AS count
+                FROM chosen GROUP BY 1, 2, 3) AS part
+            JOIN jsonb_array_elements(rates) AS rate
+                ON rate->>'queue' = part.queue AND rate->>'request_type' = part.request_type) AS start
+        GROUP BY start.scope, start.at ORDER BY start.scope, start.at
+        ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
+            ends = greatest(started.ends, excluded.ends)),
+    leased AS (
+        UPDATE SCHEMA.message SET state = 2, lease = its_token, since = instant, ahead = chosen.is_early,
+            lease_ends = instant + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
+        FROM chosen WHERE message.ctid = chosen.place
+        RETURNING message.*)
+    SELECT leased.id, leased.queue, leased.request_type, leased.attempts, leased.abandoned, leased.due_since,
+        leased.left_since, leased.ttr, leased.text, leased.ahead, leased.alone
+    FROM leased ORDER BY leased.priority, leased.id;
+END
+$claim_roomy$;
+
+-- Leases the first messages of these kinds that all limits let start, in one
+-- statement: `total` of them, those after `lanes` ahead. `counted` holds how many
+-- runs each key of a limit has, as in `room`.
+--
+-- It looks at the first messages of each kind only, and never further in one kind
+-- than in another. If all of these must wait, it leases nothing, and a longer
+-- search follows. Of messages that have a key in common, it may lease fewer than
+-- could start: the others are the first ones of the next claim.
+CREATE FUNCTION SCHEMA.claim_first(
+    of_kinds jsonb, of_limits jsonb, counted jsonb, lanes bigint, total bigint, its_token text, instant timestamptz,
+    no_two_types text[], no_two_queues text[], not_early text[])
+RETURNS TABLE(
+    leased_id bigint, leased_queue text, leased_type text, leased_attempts integer, leased_abandoned integer,
+    leased_due_since timestamptz, leased_left_since timestamptz, leased_ttr bigint, leased_text text,
+    leased_ahead boolean, leased_alone boolean)
+LANGUAGE plpgsql AS $claim_first$
+BEGIN
+    RETURN QUERY
+    WITH kind AS MATERIALIZED (
+        SELECT one->>'queue' AS queue, one->>'type' AS request_type,
+            total + CASE WHEN (one->>'is_keyed')::boolean THEN 100 ELSE 16 END AS depth
+        FROM jsonb_array_elements(of_kinds) AS one),
+    -- Each kind with each limit that applies to it.
+    bound AS MATERIALIZED (
+        SELECT place, cap, period, by_key, scopes, kind.queue, kind.request_type,
+            CASE WHEN of_queue THEN 'queue ' || kind.queue ELSE 'handler ' || kind.request_type END
+                || CASE WHEN by_key THEN ' by key' ELSE '' END AS scope,
+            SCHEMA.counted_at(instant, false, cap, period)::text AS at_once,
+            SCHEMA.counted_at(instant, true, cap, period)::text AS at_early
+        FROM (SELECT place, one->'types' AS types, one->>'queue' AS queue, one->>'queue' IS NOT NULL AS of_queue,
+                (one->>'most')::bigint AS cap, (one->>'period')::bigint AS period, (one->>'by_key')::boolean AS by_key,
+                ARRAY(SELECT jsonb_array_elements_text(one->'scopes')) AS scopes
+            FROM jsonb_array_elements(of_limits) WITH ORDINALITY AS numbered(one, place)) AS said
+        JOIN kind ON coalesce(said.queue = kind.queue, said.types ? kind.request_type)),
+    front AS MATERIALIZED (
+        SELECT kind.queue, kind.request_type, kind.depth, next.priority, next.id, next.limit_key,
+            row_number() OVER (PARTITION BY kind.queue, kind.request_type ORDER BY next.priority, next.id) AS rank
+        FROM kind CROSS JOIN LATERAL (
+            (SELECT message.priority, message.id, '' AS limit_key FROM SCHEMA.message
+                WHERE message.state = 0 AND message.limit_key IS NULL AND message.queue = kind.queue
+                    AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT kind.depth)
+            UNION ALL
+            (SELECT message.priority, message.id, message.limit_key FROM SCHEMA.message
+                WHERE message.state = 0 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
+                    AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT kind.depth)
+            ORDER BY 1, 2 LIMIT kind.depth) AS next),
+    -- Each message with each limit, and the key by which that counts it.
+    share AS MATERIALIZED (
+        SELECT front.queue, front.request_type, front.priority, front.id, bound.place, bound.cap, bound.period,
+            bound.scopes, bound.scope, bound.at_once, bound.at_early, CASE WHEN NOT bound.by_key THEN ''
+                WHEN bound.period IS NULL THEN split_part(front.limit_key, E'\n', 2)
+                ELSE split_part(front.limit_key, E'\n', 1) END AS key
+        FROM front LEFT JOIN bound ON bound.queue = front.queue AND bound.request_type = front.request_type),
+    used AS MATERIALIZED (
+        SELECT asked.place, asked.key, CASE WHEN asked.period IS NULL
+            THEN coalesce((counted->>((asked.place - 1) || ' ' || asked.key))::bigint, 0)
+            -- Starts far in the future are from before the clock was set back.
+            ELSE (SELECT coalesce(sum(started.count), 0)::bigint FROM SCHEMA.started
+                WHERE started.scope = ANY (asked.scopes) AND started.key = asked.key AND started.count > 0
+                    AND started.at > instant - asked.period * interval '1 microsecond'
+                    AND started.at <= instant + asked.period * interval '1 microsecond') END AS amount
+        FROM (SELECT DISTINCT share.place, share.key, share.period, share.scopes FROM share
+            WHERE share.place IS NOT NULL) AS asked),
+    -- How far it has looked in all kinds. One of which nothing may start does not
+    -- count.
+    horizon AS MATERIALIZED (
+        SELECT front.priority, front.id FROM front WHERE front.rank = front.depth AND NOT EXISTS (
+            SELECT FROM bound JOIN used ON used.place = bound.place WHERE NOT bound.by_key AND used.amount >= bound.cap
+                AND bound.queue = front.queue AND bound.request_type = front.request_type)
+        ORDER BY front.priority, front.id LIMIT 1),
+    -- Without the messages of which a limit is used up.
+    free AS (
+        SELECT * FROM (SELECT share.*, share.cap - used.amount AS left_over,
+                bool_or(used.amount >= share.cap) OVER (PARTITION BY share.id) AS is_full
+            FROM share LEFT JOIN used ON used.place = share.place AND used.key = share.key
+            WHERE coalesce((share.priority, share.id) <= ((SELECT horizon.priority FROM horizon),
+                (SELECT horizon.id FROM horizon)), true)) AS looked
+        WHERE NOT coalesce(looked.is_full, false)),
+    line AS (
+        SELECT nth.queue, nth.request_type, nth.priority, nth.id,
+            coalesce(bool_and(nth.number <= nth.left_over), true) AS fits,
+            -- Nothing is leased ahead within a low rate, or once half of a rate is
+            -- used.
+            coalesce(bool_and(nth.number <= CASE WHEN nth.period IS NULL THEN nth.left_over WHEN nth.cap < 64 THEN 0
+                ELSE nth.left_over - (nth.cap - nth.cap / 2) END), true) AS fits_early,
+            jsonb_agg(jsonb_build_array(nth.scope, nth.key, nth.at_once)) FILTER (WHERE nth.period IS NOT NULL) AS starts,
+            jsonb_agg(jsonb_build_array(nth.scope, nth.key, nth.at_early)) FILTER (WHERE nth.period IS NOT NULL)
+                AS early_starts
+        FROM (SELECT free.*, row_number() OVER (PARTITION BY free.place, free.key ORDER BY free.priority, free.id) AS number
+            FROM free) AS nth
+        GROUP BY nth.queue, nth.request_type, nth.priority, nth.id),
+    held AS MATERIALIZED (
+        SELECT message.place, after.priority, after.id, after.fits_early, after.starts, after.early_starts,
+            message.starts_alone OR after.request_type = ANY (not_early) AS starts_alone
+        FROM (SELECT * FROM (SELECT line.*,
+                    row_number() OVER (PARTITION BY line.request_type ORDER BY line.priority, line.id) AS of_type,
+                    row_number() OVER (PARTITION BY line.queue ORDER BY line.priority, line.id) AS of_queue
+                FROM line) AS numbered
+            WHERE numbered.fits AND (numbered.of_type = 1 OR numbered.request_type <> ALL (no_two_types))
+                AND (numbered.of_queue = 1 OR numbered.queue <> ALL (no_two_queues))
+            ORDER BY numbered.priority, numbered.id) AS after
+        CROSS JOIN LATERAL (SELECT message.ctid AS place,
+                message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
+            FROM SCHEMA.message WHERE message.id = after.id AND message.state = 0
+            FOR UPDATE SKIP LOCKED) AS message
+        ORDER BY after.priority, after.id LIMIT total),
+    chosen AS MATERIALIZED (
+        SELECT after.place, after.is_early, CASE WHEN after.is_early THEN after.early_starts ELSE after.starts END AS starts
+        FROM (SELECT numbered.*,
+                bool_or(numbered.is_early AND numbered.starts_alone) OVER (ORDER BY numbered.priority, numbered.id) AS waits
+            FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > lanes AS is_early FROM held)
+                AS numbered) AS after
+        WHERE NOT after.waits AND (NOT after.is_early OR after.fits_early)),
+    kept AS (
+        INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
+        SELECT start.scope, start.key, start.at, start.count, start.at + rate.period * interval '1 microsecond'
+        FROM (SELECT start->>0 AS scope, start->>1 AS key, (start->>2)::timestamptz AS at, count(*) AS count
+            FROM chosen, jsonb_array_elements(chosen.starts) AS start GROUP BY 1, 2, 3) AS start
+        JOIN (SELECT bound.scope, max(bound.period) AS period FROM bound GROUP BY bound.scope) AS rate
+            ON rate.scope = start.scope
+        ORDER BY start.scope, start.key, start.at
+        ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
+            ends = greatest(started.ends, excluded.ends)),
+    leased AS (
+        UPDATE SCHEMA.message SET state = 2, lease = its_token, since = instant, ahead = chosen.is_early,
+            lease_ends = instant + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
+        FROM chosen WHERE message.ctid = chosen.place
+        RETURNING message.*)
+    SELECT leased.id, leased.queue, leased.request_type, leased.attempts, leased.abandoned, leased.due_since,
+        leased.left_since, leased.ttr, leased.text, leased.ahead, leased.alone
+    FROM leased ORDER BY leased.priority, leased.id;
+END
+$claim_first$;
+
 -- Leases what comes next and may start, as the claim of a worker without limits
 -- does it without them. `limits` are those of the worker: each with the names that
 -- its starts are counted under (`scopes`, one for each of its `types`), the `queue`
@@ -136,7 +388,9 @@ DECLARE
     k record;
     m record;
     said record;
-    used jsonb := '{}';
+    used jsonb;
+    is_rated boolean;
+    is_done boolean := false;
     key_used jsonb;
     room bigint;
     rooms jsonb;
@@ -145,6 +399,7 @@ DECLARE
     looked bigint;
     held_keys text[];
     last_key text;
+    free_at timestamptz;
     picked bigint[] := '{}';
     picked_ahead boolean[] := '{}';
     is_ahead boolean;
@@ -155,7 +410,6 @@ DECLARE
     start_periods bigint[] := '{}';
     start_times timestamptz[] := '{}';
     start_at timestamptz;
-    part bigint;
 BEGIN
     PERFORM set_config('synchronous_commit', 'off', true);
     -- The kinds of messages that are ready, and the limits that apply to each.
@@ -191,19 +445,43 @@ BEGIN
         WHERE coalesce(one->>'queue' = kind->>'queue', one->'types' ? (kind->>'type')) ORDER BY key) AS locks;
     moment := clock_timestamp();
     -- The running messages, by the keys of each limit that counts runs.
-    FOR m IN SELECT (place - 1) || ' ' || key AS slot, bool_or(first = joins) AS is_joined,
+    SELECT coalesce(jsonb_object_agg(slot, runs), '{}')
+        || coalesce(jsonb_object_agg('joins ' || slot, true) FILTER (WHERE is_joined), '{}') INTO used
+    FROM (SELECT (place - 1) || ' ' || key AS slot, bool_or(first = joins) AS is_joined,
             count(DISTINCT first) FILTER (WHERE first IS DISTINCT FROM joins) AS runs
         FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
         CROSS JOIN LATERAL (SELECT coalesce(run, id) AS first,
                 CASE WHEN (one->>'by_key')::boolean THEN split_part(coalesce(limit_key, ''), E'\n', 2) ELSE '' END AS key
             FROM SCHEMA.message WHERE state = 2
                 AND coalesce(one->>'queue' = message.queue, one->'types' ? message.request_type)) AS running
-        WHERE one->'period' = 'null' GROUP BY place, key LOOP
-        used := used || jsonb_build_object(m.slot, m.runs);
-        IF m.is_joined THEN
-            used := used || jsonb_build_object('joins ' || m.slot, true);
+        WHERE one->'period' = 'null' GROUP BY place, key) AS runs_of_key;
+    is_rated := EXISTS (SELECT FROM jsonb_array_elements(limits) AS one WHERE one->'period' <> 'null');
+
+    -- Most claims find room in all limits, or what they want among the first
+    -- messages. Batches are rare, and so is anything that is held back.
+    IF joins IS NULL AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > moment)
+        AND NOT EXISTS (SELECT FROM jsonb_array_elements(limits) AS one
+            WHERE one->'period' = 'null' AND (one->>'batches')::boolean) THEN
+        IF single_types = '{}' AND single_queues = '{}' THEN
+            RETURN QUERY SELECT first.*, NULL::float8, NULL::boolean
+                FROM SCHEMA.claim_roomy(kinds, limits, used, at_once, most, token, moment, never_ahead) AS first;
+            is_done := FOUND;
         END IF;
-    END LOOP;
+        IF NOT is_done THEN
+            RETURN QUERY SELECT first.*, NULL::float8, NULL::boolean
+                FROM SCHEMA.claim_first(kinds, limits, used, at_once, most, token, moment,
+                    single_types, single_queues, never_ahead) AS first;
+            is_done := FOUND;
+        END IF;
+        IF is_done THEN
+            IF is_rated THEN
+                PERFORM SCHEMA.forget_starts(moment);
+            END IF;
+            RETURN QUERY SELECT NULL::bigint, NULL::text, NULL::text, NULL::integer, NULL::integer, NULL::timestamptz,
+                NULL::timestamptz, NULL::bigint, NULL::text, NULL::boolean, NULL::boolean, NULL::float8, false;
+            RETURN;
+        END IF;
+    END IF;
 
     -- The first messages of each kind that could start if there were no other kind.
     FOR k IN SELECT kind->>'queue' AS queue, kind->>'type' AS type, (kind->>'is_keyed')::boolean AS is_keyed,
@@ -267,12 +545,36 @@ BEGIN
                 AND limit_key IS NULL AND message.queue = k.queue AND message.request_type = k.type
                 ORDER BY priority, id LIMIT least(greatest(room, 0), most));
         END IF;
-        -- And those of each other key.
-        last_key := '';
-        LOOP
-            SELECT min(limit_key) INTO last_key FROM SCHEMA.message WHERE state = 0 AND message.queue = k.queue
-                AND message.request_type = k.type AND limit_key IS NOT NULL AND limit_key > last_key;
-            EXIT WHEN last_key IS NULL OR hits >= most;
+        -- And those of each other key. Keys whose rates are used up are recognised
+        -- together: there may be a hundred thousand of them.
+        FOR said IN WITH RECURSIVE next(key) AS (
+                SELECT min(message.limit_key) FROM SCHEMA.message WHERE state = 0 AND message.queue = k.queue
+                    AND message.request_type = k.type AND message.limit_key IS NOT NULL
+                UNION ALL
+                SELECT (SELECT min(message.limit_key) FROM SCHEMA.message WHERE state = 0 AND message.queue = k.queue
+                    AND message.request_type = k.type AND message.limit_key IS NOT NULL AND message.limit_key > next.key)
+                FROM next WHERE next.key IS NOT NULL),
+            used_up AS MATERIALIZED (
+                SELECT rate.key, max(rate.free_at) AS free_at
+                FROM (SELECT started.key, min(started.at) + period * interval '1 microsecond' AS free_at
+                    FROM (SELECT place, (one->>'period')::bigint AS period, (one->>'most')::bigint AS cap,
+                            ARRAY(SELECT jsonb_array_elements_text(one->'scopes')) AS scopes
+                        FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
+                        WHERE one->'period' <> 'null' AND (one->>'by_key')::boolean
+                            AND coalesce(one->>'queue' = k.queue, one->'types' ? k.type)) AS by_key
+                    JOIN SCHEMA.started ON started.scope = ANY (scopes) AND started.count > 0
+                        AND started.at > moment - period * interval '1 microsecond'
+                        AND started.at <= moment + period * interval '1 microsecond'
+                    GROUP BY place, period, cap, started.key HAVING sum(started.count) >= cap) AS rate
+                GROUP BY rate.key)
+            SELECT next.key, used_up.free_at FROM next
+            LEFT JOIN used_up ON used_up.key = split_part(next.key, E'\n', 1) WHERE next.key IS NOT NULL LOOP
+            EXIT WHEN hits >= most;
+            IF said.free_at IS NOT NULL THEN
+                free_at := least(free_at, said.free_at);
+                CONTINUE;
+            END IF;
+            last_key := said.key;
             CONTINUE WHEN rooms ? last_key OR coalesce(nullif(split_part(last_key, E'\n', 1), ''),
                 split_part(last_key, E'\n', 2)) = ANY (held_keys);
             SELECT * INTO key_used, room FROM SCHEMA.room(limits, k.queue, k.type, last_key, false,
@@ -286,6 +588,9 @@ BEGIN
                 hits := hits + least(room, most);
             END IF;
         END LOOP;
+        IF free_at IS NOT NULL THEN
+            used := used || jsonb_build_object('wake', least((used->>'wake')::float8, extract(epoch FROM free_at)::float8));
+        END IF;
     END LOOP;
 
     -- Of them, those that all limits let start together.
@@ -312,16 +617,7 @@ BEGIN
             FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
             WHERE coalesce(one->>'queue' = m.queue, one->'types' ? m.request_type) LOOP
             IF said.one->'period' <> 'null' THEN
-                -- What is leased ahead starts within this time, and counts as if
-                -- it did so at the end of it. Of a rate of many starts, those of
-                -- a thousandth of its period are counted together at its end, so
-                -- that it has at most about a thousand rows.
-                start_at := CASE WHEN is_ahead THEN moment + interval '20 milliseconds' ELSE moment END;
-                part := (said.one->>'period')::bigint / 1000;
-                IF part > 1 AND (said.one->>'most')::bigint > 1000 THEN
-                    start_at := start_at + ((part - (extract(epoch FROM start_at) * 1000000)::bigint % part) % part)
-                        * interval '1 microsecond';
-                END IF;
+                start_at := SCHEMA.counted_at(moment, is_ahead, (said.one->>'most')::bigint, (said.one->>'period')::bigint);
                 start_ids := start_ids || m.id;
                 start_scopes := start_scopes || (CASE WHEN said.one->>'queue' IS NULL
                     THEN 'handler ' || m.request_type ELSE 'queue ' || m.queue END
@@ -346,8 +642,7 @@ BEGIN
         ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
             ends = greatest(started.ends, excluded.ends);
     IF start_scopes <> '{}' THEN
-        DELETE FROM SCHEMA.started WHERE ctid = ANY (ARRAY(SELECT ctid FROM SCHEMA.started
-            WHERE ends <= moment ORDER BY ends LIMIT 256 FOR UPDATE SKIP LOCKED));
+        PERFORM SCHEMA.forget_starts(moment);
     END IF;
     RETURN QUERY
         WITH leased AS (UPDATE SCHEMA.message SET state = 2, lease = token, since = moment, ahead = chosen.is_ahead,
