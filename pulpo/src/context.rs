@@ -106,8 +106,10 @@ pub(crate) struct RunInfo {
 /// Identifies the jobs that [`Context::hold_back`] holds back.
 #[derive(Default)]
 pub(crate) struct Limited {
-    /// All names of its handler.
-    pub(crate) names: Vec<&'static str>,
+    /// The request type of its handler; `None` outside of a worker.
+    pub(crate) request_type: Option<&'static str>,
+    /// The other names of its handler.
+    pub(crate) aliases: &'static [&'static str],
     /// The function that takes the limit keys from the body, and the body; `None` if the handler has no limits by key.
     pub(crate) keys: Option<(KeysOf, OwnedBody)>,
 }
@@ -243,7 +245,7 @@ impl Context {
     /// logged, and the handler carries on.
     pub fn hold_back(&self, delay: Duration) {
         let key = self.limited.hold_key();
-        for name in &self.limited.names {
+        for name in self.limited.request_type.iter().chain(self.limited.aliases) {
             if let Err(error) = self.env.queue.hold_back(name, key.as_deref(), delay) {
                 let error = chain(&error);
                 tracing::warn!(id = %self.id, request_type = name, error, "cannot hold back the jobs of a handler");

@@ -44,6 +44,9 @@ pub use priority::Priority;
 pub use when::When;
 use write::WithBodyText;
 
+/// The length in bytes of most headers, with what stands around the header and the body.
+const USUAL_HEADER: usize = 192;
+
 /// A job request: an id (once it is in a queue), a header and a body.
 ///
 /// ```
@@ -196,7 +199,10 @@ impl<B> Message<B> {
     /// Returns the wire form, with a body that has already been written.
     pub(crate) fn to_json_with(&self, body: &RawValue) -> Result<String, WriteError> {
         let message = WithBodyText { id: self.id.as_ref(), header: &self.header, body };
-        serde_json::to_string(&message).map_err(WriteError::Encode)
+        // Enough for most headers, so that the text is not moved while it grows.
+        let mut text = Vec::with_capacity(body.get().len() + USUAL_HEADER);
+        serde_json::to_writer(&mut text, &message).map_err(WriteError::Encode)?;
+        Ok(String::from_utf8(text).expect("serde_json writes UTF-8"))
     }
 
     /// Records that this message, or another one with its unique key, is

@@ -43,6 +43,7 @@ pub(super) struct Settled {
 }
 
 /// The result of one try to settle a message.
+#[allow(clippy::large_enum_variant, reason = "each job is settled: an allocation would cost more than moving it")]
 enum Tried {
     /// The monitor has taken the message away.
     GivenUp,
@@ -54,7 +55,7 @@ enum Tried {
         error: QueueError,
     },
     Settled {
-        job: Box<InFlightJob>,
+        job: InFlightJob,
         result: Result<(), QueueError>,
         /// `None` while others of a batch are in the slot.
         consumer: Option<Box<dyn Consumer>>,
@@ -255,9 +256,8 @@ impl Lane {
         let timeout_at = self.with_slot(|held| held.as_ref()?.running.timeout.map(|(at, _)| at));
         // Whatever the producer wrote there: only the queue counts attempts.
         let limited = Limited {
-            names: std::iter::once(resolved.handler.request_type())
-                .chain(resolved.handler.aliases().iter().copied())
-                .collect(),
+            request_type: Some(resolved.handler.request_type()),
+            aliases: resolved.handler.aliases(),
             keys: resolved.handler.limit_keys().map(|keys| (keys, message.body().to_owned())),
         };
         let header = Header { attempts: failed, ..message.header };
@@ -473,7 +473,7 @@ fn try_to_settle(slot: &mut Option<InFlight>, disposition: &Disposition) -> Trie
                     (held.running, Some(held.consumer))
                 }
             };
-            Tried::Settled { job: Box::new(job), result, consumer }
+            Tried::Settled { job, result, consumer }
         }
     }
 }

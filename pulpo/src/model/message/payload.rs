@@ -14,6 +14,10 @@ pub(crate) fn only_payload(text: &str) -> Option<&str> {
         #[serde(borrow)]
         payload: &'a RawValue,
     }
+    // Most bodies show by their first key that it is not `payload` alone.
+    if !looks_wrapped(text) {
+        return None;
+    }
     serde_json::from_str::<Wrapped<'_>>(text).ok().map(|wrapped| wrapped.payload.get())
 }
 

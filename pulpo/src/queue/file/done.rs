@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::history;
 use super::picked::Conditions;
-use super::values::{count, micros, number, one_or_many, text, time};
+use super::values::{Ids, count, micros, number, one_or_many, text, time};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, MessageState, StoredMessage};
 
@@ -63,6 +63,45 @@ pub(super) fn delete_leased(
     token: &str,
     is_kept: bool,
 ) -> rusqlite::Result<Vec<Gone>> {
+    let mut all = Vec::with_capacity(ids.len());
+    for ids in Ids::split(ids) {
+        match ids {
+            Ids::Range(first, last) => match delete_plain(connection, (first, last), token)? {
+                Some(kind) => all.extend((first..=last).map(|id| Gone { id, kind, is_long: false, has_failed: false })),
+                None => delete_each(connection, &(first..=last).collect::<Vec<_>>(), token, is_kept, &mut all)?,
+            },
+            Ids::List(ids) => delete_each(connection, &ids, token, is_kept, &mut all)?,
+        }
+    }
+    all.sort_unstable_by_key(|gone| gone.id);
+    Ok(all)
+}
+
+/// Deletes all messages from the first id to the last, if they all have this lease and are of one kind, and nothing
+/// else belongs to any of them. Returns the kind; otherwise deletes none.
+fn delete_plain(connection: &Connection, (first, last): (i64, i64), token: &str) -> rusqlite::Result<Option<i64>> {
+    let (plain, kind, other_kind, any_long): (i64, Option<i64>, Option<i64>, bool) = connection
+        .prepare_cached(
+            "SELECT count(*), min(kind), max(kind), EXISTS (SELECT 1 FROM long_text WHERE id BETWEEN ?1 AND ?2)
+             FROM message WHERE id BETWEEN ?1 AND ?2 AND lease = ?3 AND runs = 0 AND cancelled IS NULL",
+        )?
+        .query_row(params![first, last, token], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+    if plain != last - first + 1 || kind != other_kind || any_long {
+        return Ok(None);
+    }
+    // Without `RETURNING` this takes half the time, since SQLite deletes each row as it meets it.
+    connection.prepare_cached("DELETE FROM message WHERE id BETWEEN ?1 AND ?2")?.execute([first, last])?;
+    Ok(kind)
+}
+
+/// Deletes these messages, as [`delete_leased`] does, and adds them to `all`.
+fn delete_each(
+    connection: &Connection,
+    ids: &[i64],
+    token: &str,
+    is_kept: bool,
+    all: &mut Vec<Gone>,
+) -> rusqlite::Result<()> {
     macro_rules! delete {
         ($ids:literal) => {
             concat!(
@@ -74,13 +113,13 @@ pub(super) fn delete_leased(
     }
     let delete = if ids.len() == 1 { delete!("= ?1") } else { delete!("IN (SELECT value FROM json_each(?1))") };
     // A reserved message is not in any count.
-    let mut all = connection
+    let gone = connection
         .prepare_cached(delete)?
         .query_map(params![one_or_many(ids), token], |row| {
             Ok(Gone { id: row.get(0)?, kind: row.get(1)?, is_long: row.get(2)?, has_failed: row.get(3)? })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    for gone in &all {
+    for gone in &gone {
         if gone.is_long {
             connection.prepare_cached("DELETE FROM long_text WHERE id = ?1")?.execute([gone.id])?;
         }
@@ -88,8 +127,8 @@ pub(super) fn delete_leased(
             history::forget(connection, gone.id)?;
         }
     }
-    all.sort_unstable_by_key(|gone| gone.id);
-    Ok(all)
+    all.extend(gone);
+    Ok(())
 }
 
 /// Returns the conditions of a query; `None` if the filter matches nothing.

@@ -43,18 +43,25 @@ pub(super) fn insert(connection: &Connection, messages: &[NewMessage], now: i64)
     let mut kind: Option<(&NewMessage, i64)> = None;
     // Maps each unique key to its message, in this batch or stored before.
     let mut holders: HashMap<String, i64> = HashMap::new();
-    for message in messages {
+    let mut left = messages;
+    while let Some(message) = left.first() {
+        let together = left.iter().take_while(|next| is_plain(next) && are_alike(message, next)).count();
+        let (these, rest) = left.split_at(together.max(1));
+        left = rest;
         if let Some(id) = outbox_ids::taken(connection, message)? {
             enqueued.push(Enqueued::new(id));
             continue;
         }
-        let same =
-            kind.filter(|(last, _)| (&last.queue, &last.request_type) == (&message.queue, &message.request_type));
-        let number = match same {
+        let number = match kind.filter(|(last, _)| are_alike(last, message)) {
             Some((_, number)) => number,
             None => counts::kind(connection, &message.queue, &message.request_type)?,
         };
         kind = Some((message, number));
+        if together > 0 {
+            let inserted = |id: i64| enqueued.push(Enqueued::new(id.cast_unsigned()));
+            new::insert_all(connection, these, number, now, &mut counts, inserted)?;
+            continue;
+        }
         let Some(unique) = &message.unique else {
             let id = new::insert(connection, message, number, now, &mut counts)?;
             outbox_ids::remember(connection, message, id)?;
@@ -85,4 +92,14 @@ pub(super) fn insert(connection: &Connection, messages: &[NewMessage], now: i64)
     }
     counts.write(connection)?;
     Ok(enqueued)
+}
+
+/// Returns whether nothing has to be looked up before this message is inserted.
+fn is_plain(message: &NewMessage) -> bool {
+    message.unique.is_none() && message.outbox_id.is_none()
+}
+
+/// Returns whether both are of one kind.
+fn are_alike(one: &NewMessage, other: &NewMessage) -> bool {
+    one.queue == other.queue && one.request_type == other.request_type
 }

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use chrono::{DateTime, Utc};
+use rusqlite::types::{Null, ValueRef};
+use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
 use super::activity::Event;
 use super::counts::Changes;
 use super::process_lock::{ProcessLock, Run, RunRecord};
-use super::values::{count, one_or_many, time};
+use super::values::{Ids, count, one_or_many, time};
 use super::{cancel, history, limits, unique};
 use crate::message::MessageId;
 use crate::queue::prefetch::{LeaseRequest, Leased};
@@ -67,19 +68,37 @@ pub(super) fn lease(
         leased.push(one.leased);
     }
     for (note, ids) in plain {
-        let take = match &*ids {
-            [_] => {
-                "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3, starts = ?4
-                 WHERE id = ?1"
-            }
-            _ => {
-                "UPDATE message SET state = 2, lease = ?2, lease_ends = ?3 + ttr * 1000, since = ?3, starts = ?4
-                 WHERE id IN (SELECT value FROM json_each(?1))"
-            }
-        };
-        connection.prepare_cached(take)?.execute(params![one_or_many(&ids), token, now, note])?;
+        for ids in Ids::split(&ids) {
+            take(connection, &ids, &token, now, note)?;
+        }
     }
     Ok(leased)
+}
+
+/// Marks these messages as leased.
+fn take(connection: &Connection, ids: &Ids, token: &str, now: i64, starts: Option<&str>) -> rusqlite::Result<()> {
+    macro_rules! update {
+        ($ids:literal) => {
+            concat!(
+                "UPDATE message SET state = 2, lease = ?3, lease_ends = ?4 + ttr * 1000, since = ?4, starts = ?5
+                 WHERE id ",
+                $ids
+            )
+        };
+    }
+    match ids {
+        Ids::Range(first, last) => {
+            connection.prepare_cached(update!("BETWEEN ?1 AND ?2"))?.execute(params![first, last, token, now, starts])
+        }
+        Ids::List(ids) => {
+            let update = match &**ids {
+                [_] => update!("= ?1"),
+                _ => update!("IN (SELECT value FROM json_each(?1))"),
+            };
+            connection.prepare_cached(update)?.execute(params![one_or_many(ids), Null, token, now, starts])
+        }
+    }
+    .map(drop)
 }
 
 /// A message that is about to be leased.
@@ -90,33 +109,62 @@ struct Next {
     leased: Leased<Run>,
 }
 
-/// Reads these messages, in this order. One statement for all takes half the time of one for each.
+/// Reads these messages, in this order. One statement for many takes half the time of one for each.
 fn read(connection: &Connection, ids: &[i64], token: &Arc<str>, number: u64, now: i64) -> rusqlite::Result<Vec<Next>> {
     macro_rules! select {
         ($ids:literal) => {
             concat!(
                 "SELECT id, queue, attempts, lost, due_since, ttr,
                     coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id)),
-                    (SELECT request_type FROM kind WHERE kind.id = message.kind), left_since, kind, key_mode
+                    kind, left_since, key_mode
                  FROM message WHERE id ",
                 $ids
             )
         };
     }
-    let query = if ids.len() == 1 { select!("= ?1") } else { select!("IN (SELECT value FROM json_each(?1))") };
-    let leased_at = time(now);
-    let mut request_type: Arc<str> = "".into();
-    let mut select = connection.prepare_cached(query)?;
-    let rows = select.query_map([one_or_many(ids)], |row| {
-        // A damaged text must not hide all other messages.
-        let written = String::from_utf8_lossy(bytes(row.get_ref(7)?)?);
-        if *written != *request_type {
-            request_type = (*written).into();
+    let mut reading = Reading { connection, kinds: Vec::new(), token, number, leased_at: time(now) };
+    let mut all = Vec::with_capacity(ids.len());
+    let mut select = |query: &str, values: &[&dyn ToSql]| {
+        let mut select = connection.prepare_cached(query)?;
+        let mut rows = select.query(values)?;
+        while let Some(row) = rows.next()? {
+            all.push(reading.next(row)?);
         }
+        Ok::<_, rusqlite::Error>(())
+    };
+    for ids in Ids::split(ids) {
+        match ids {
+            Ids::Range(first, last) => select(select!("BETWEEN ?1 AND ?2"), params![first, last])?,
+            Ids::List(ids) if ids.len() == 1 => select(select!("= ?1"), &[&one_or_many(&ids)])?,
+            Ids::List(ids) => select(select!("IN (SELECT value FROM json_each(?1))"), &[&one_or_many(&ids)])?,
+        }
+    }
+    if !all.iter().map(|next| next.id).eq(ids.iter().copied()) {
+        let mut places: Vec<_> = ids.iter().copied().enumerate().map(|(place, id)| (id, place)).collect();
+        places.sort_unstable();
+        let place = |next: &Next| places.binary_search_by_key(&next.id, |(id, _)| *id).map(|found| places[found].1);
+        all.sort_by_cached_key(|next| place(next).unwrap_or(usize::MAX));
+    }
+    Ok(all)
+}
+
+/// Reads the rows of messages that are about to be leased.
+struct Reading<'a> {
+    connection: &'a Connection,
+    /// The kinds that have been met, with their request types: few, and mostly one.
+    kinds: Vec<(i64, Arc<str>)>,
+    token: &'a Arc<str>,
+    number: u64,
+    leased_at: DateTime<Utc>,
+}
+
+impl Reading<'_> {
+    fn next(&mut self, row: &Row<'_>) -> rusqlite::Result<Next> {
         let id: i64 = row.get(0)?;
         let ttr: i64 = row.get(5)?;
+        let kind = row.get(7)?;
         let delivery = Delivery {
-            lease: Lease { id: MessageId::from(id.cast_unsigned()), token: token.clone() },
+            lease: Lease { id: MessageId::from(id.cast_unsigned()), token: self.token.clone() },
             queue: row.get(1)?,
             attempts: count(row.get(2)?),
             abandoned: count(row.get(3)?),
@@ -127,18 +175,24 @@ fn read(connection: &Connection, ids: &[i64], token: &Arc<str>, number: u64, now
             ttr: Duration::from_millis(u64::try_from(ttr).unwrap_or_default()),
             text: bytes(row.get_ref(6)?)?.to_owned(),
         };
-        let tag = Run { message: id, lease: number };
-        let leased = Leased { delivery, request_type: request_type.clone(), leased_at, tag };
-        Ok(Next { id, kind: row.get(9)?, key_mode: row.get(10)?, leased })
-    })?;
-    let mut all = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    if !all.iter().map(|next| next.id).eq(ids.iter().copied()) {
-        let mut places: Vec<_> = ids.iter().copied().enumerate().map(|(place, id)| (id, place)).collect();
-        places.sort_unstable();
-        let place = |next: &Next| places.binary_search_by_key(&next.id, |(id, _)| *id).map(|found| places[found].1);
-        all.sort_by_cached_key(|next| place(next).unwrap_or(usize::MAX));
+        let tag = Run { message: id, lease: self.number };
+        let leased = Leased { delivery, request_type: self.request_type(kind)?, leased_at: self.leased_at, tag };
+        Ok(Next { id, kind, key_mode: row.get(9)?, leased })
     }
-    Ok(all)
+
+    fn request_type(&mut self, kind: i64) -> rusqlite::Result<Arc<str>> {
+        if let Some((_, known)) = self.kinds.iter().find(|(known, _)| *known == kind) {
+            return Ok(known.clone());
+        }
+        let mut name = self.connection.prepare_cached("SELECT request_type FROM kind WHERE id = ?1")?;
+        // A damaged text must not hide all other messages.
+        let request_type: Arc<str> = name
+            .query_row([kind], |row| Ok(String::from_utf8_lossy(bytes(row.get_ref(0)?)?).into()))
+            .optional()?
+            .unwrap_or_else(|| "".into());
+        self.kinds.push((kind, request_type.clone()));
+        Ok(request_type)
+    }
 }
 
 /// Returns the raw value; a missing one must not hide all other messages.

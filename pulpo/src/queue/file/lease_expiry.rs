@@ -14,6 +14,7 @@ use rusqlite::{Connection, params};
 use super::counts::Changes;
 use super::lease::LeaseEnder;
 use super::process_lock::ProcessLock;
+use super::values::{Ids, json};
 use crate::clock::{Clock, lock};
 use crate::queue::MessageState;
 
@@ -142,7 +143,7 @@ impl Expiry {
         self.now
     }
 
-    /// Makes delayed messages ready that are due, and ends expired leases, at most a thousand of each, so that no other
+    /// Makes delayed messages ready that are due, and ends expired leases, a bounded number of each, so that no other
     /// process waits long. The next transaction continues with the rest.
     pub(super) fn apply(
         &self,
@@ -153,18 +154,16 @@ impl Expiry {
         let next = NextWaits::of(connection)?;
         if next.due.is_some_and(|due| due <= self.now) {
             let mut counts = Changes::default();
-            connection
-                .prepare_cached(
-                    "UPDATE message SET state = 0, since = due, due = NULL
-                     WHERE id IN (SELECT id FROM message WHERE due <= ?1 ORDER BY due LIMIT ?2) RETURNING kind",
-                )?
-                .query_map([self.now, AT_ONCE], |row| row.get(0))?
-                .try_for_each(|kind| {
-                    let kind = kind?;
-                    counts.remove(kind, MessageState::Delayed);
-                    counts.add(kind, MessageState::Ready);
-                    Ok::<_, rusqlite::Error>(())
-                })?;
+            let due = connection
+                .prepare_cached("SELECT id, kind FROM message WHERE due <= ?1 ORDER BY due LIMIT ?2")?
+                .query_map([self.now, DUE_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+            for (_, kind) in &due {
+                counts.remove(*kind, MessageState::Delayed);
+                counts.add(*kind, MessageState::Ready);
+            }
+            let ids: Vec<_> = due.into_iter().map(|(id, _)| id).collect();
+            Ids::split(&ids).iter().try_for_each(|ids| make_ready(connection, ids))?;
             counts.write(connection)?;
         }
         if next.lease_ends.is_some_and(|ends| ends <= self.now) {
@@ -192,8 +191,28 @@ impl Expiry {
     }
 }
 
-/// The maximum number of delays, and of leases, to end in one transaction.
+/// Makes these delayed messages ready.
+fn make_ready(connection: &Connection, ids: &Ids) -> rusqlite::Result<()> {
+    match ids {
+        Ids::Range(first, last) => connection
+            .prepare_cached("UPDATE message SET state = 0, since = due, due = NULL WHERE id BETWEEN ?1 AND ?2")?
+            .execute([first, last]),
+        Ids::List(ids) => connection
+            .prepare_cached(
+                "UPDATE message SET state = 0, since = due, due = NULL
+                 WHERE id IN (SELECT value FROM json_each(?1))",
+            )?
+            .execute([json(ids)]),
+    }
+    .map(drop)
+}
+
+/// The maximum number of leases to end in one transaction.
 pub(super) const AT_ONCE: i64 = 1000;
+
+/// The maximum number of delays to end in one transaction: it takes part of the time in which a publisher waits, and
+/// no lane takes more at once.
+const DUE_AT_ONCE: i64 = 500;
 
 /// When the first delay and the first lease end.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,8 @@
 //! The statements that write a new message.
 
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::activity::Event;
@@ -26,7 +29,7 @@ impl<'a> Row<'a> {
             due,
             ttr: i64::try_from(message.ttr.as_millis()).unwrap_or(i64::MAX).clamp(1, schema::LONGEST_TTR),
             limit_key: message.limit_keys.joined(),
-            inline: (message.text.len() <= schema::LONGEST_INLINE_TEXT).then_some(&message.text),
+            inline: is_inline(message).then_some(&message.text),
         }
     }
 }
@@ -62,6 +65,90 @@ pub(super) fn insert(
     counts.add(kind, state);
     counts.event(kind, Event::Published, now);
     Ok(id)
+}
+
+/// How many messages one statement inserts. Each statement opens the table and all of its indexes, which takes as long
+/// as writing a row.
+const AT_ONCE: usize = 16;
+
+/// The number of parameters that all rows of [`INSERT_MANY`] share, and of those that each row has.
+const SHARED: usize = 3;
+const OF_EACH: usize = 7;
+
+static INSERT_MANY: LazyLock<String> = LazyLock::new(|| {
+    let mut sql = "INSERT INTO message(queue, kind, enqueued_at, since, state, priority, due, ttr, due_since, text,
+            limit_key)
+         VALUES "
+        .to_owned();
+    for row in 0..AT_ONCE {
+        let comma = if row > 0 { ", " } else { "" };
+        let _ = write!(sql, "{comma}(?1, ?2, ?3, ?3");
+        for parameter in 0..OF_EACH {
+            let _ = write!(sql, ", ?{}", SHARED + row * OF_EACH + parameter + 1);
+        }
+        sql.push(')');
+    }
+    sql
+});
+
+/// Inserts new messages of this queue and kind, and calls `inserted` with the id of each, in their order.
+pub(super) fn insert_all(
+    connection: &Connection,
+    messages: &[NewMessage],
+    kind: i64,
+    now: i64,
+    counts: &mut Changes,
+    mut inserted: impl FnMut(i64),
+) -> rusqlite::Result<()> {
+    let mut chunks = messages.chunks_exact(AT_ONCE);
+    for chunk in &mut chunks {
+        let first = insert_many(connection, chunk, kind, now, counts)?;
+        (first..).take(AT_ONCE).for_each(&mut inserted);
+    }
+    for message in chunks.remainder() {
+        inserted(insert(connection, message, kind, now, counts)?);
+    }
+    Ok(())
+}
+
+/// Inserts [`AT_ONCE`] messages of one queue and kind. Returns the id of the first; the others follow it, since each id
+/// is one more than the largest before.
+fn insert_many(
+    connection: &Connection,
+    messages: &[NewMessage],
+    kind: i64,
+    now: i64,
+    counts: &mut Changes,
+) -> rusqlite::Result<i64> {
+    let mut insert = connection.prepare_cached(&INSERT_MANY)?;
+    insert.raw_bind_parameter(1, &messages[0].queue)?;
+    insert.raw_bind_parameter(2, kind)?;
+    insert.raw_bind_parameter(3, now)?;
+    for (place, message) in messages.iter().enumerate() {
+        let Row { state, due, ttr, limit_key, inline } = Row::of(message, now);
+        let first = SHARED + place * OF_EACH;
+        insert.raw_bind_parameter(first + 1, schema::code(state))?;
+        insert.raw_bind_parameter(first + 2, message.priority.get())?;
+        insert.raw_bind_parameter(first + 3, due)?;
+        insert.raw_bind_parameter(first + 4, ttr)?;
+        insert.raw_bind_parameter(first + 5, due.unwrap_or(now))?;
+        insert.raw_bind_parameter(first + 6, inline)?;
+        insert.raw_bind_parameter(first + 7, limit_key)?;
+        counts.add(kind, state);
+        counts.event(kind, Event::Published, now);
+    }
+    insert.raw_execute()?;
+    let first = connection.last_insert_rowid() - (AT_ONCE as i64 - 1);
+    for (id, message) in (first..).zip(messages) {
+        if !is_inline(message) {
+            insert_long(connection, id, &message.text)?;
+        }
+    }
+    Ok(first)
+}
+
+fn is_inline(message: &NewMessage) -> bool {
+    message.text.len() <= schema::LONGEST_INLINE_TEXT
 }
 
 fn insert_long(connection: &Connection, id: i64, text: &str) -> rusqlite::Result<()> {
