@@ -351,13 +351,14 @@ fn each_message_of_a_batch_has_its_own_id_and_all_that_belongs_to_it() {
     let clock = at_nine();
     let queue = open(folder.path(), &clock);
     queue.enqueue(vec![new("b", "before"); 3]).expect("published");
-    let text = |n: usize| format!("{{\"n\": {n}, \"x\": \"{}\"}}", "y".repeat(if n % 7 == 0 { 2000 } else { 10 }));
+    let text =
+        |n: usize| format!("{{\"n\": {n}, \"x\": \"{}\"}}", "y".repeat(if n.is_multiple_of(7) { 2000 } else { 10 }));
     let message = |n: usize| {
         // Long runs of one kind, short ones, and messages that must be looked up in between.
         let request_type = if n < 40 { "one" } else { ["one", "two"][n / 5 % 2] };
         let mut message = NewMessage::new("a", request_type, text(n));
         message.priority = crate::message::Priority::new(n as u32);
-        message.delay = (n % 11 == 0).then(|| clock.now() + TimeDelta::minutes(n as i64 + 1));
+        message.delay = n.is_multiple_of(11).then(|| clock.now() + TimeDelta::minutes(n as i64 + 1));
         message.ttr = Duration::from_secs(100 + n as u64);
         if n % 50 == 49 { message.unique(crate::keys::Unique::new(format!("key {n}"))) } else { message }
     };
