@@ -296,7 +296,7 @@ impl TestPulpo {
     /// message is delivered twice; a handler that asks
     /// [`is_cancelled`](crate::Context::is_cancelled) may be told. Or another
     /// worker runs the message while the first handler is in the middle: when
-    /// one that is not async uses its [`State`](crate::State) or calls
+    /// one that is not async uses its [`State`] or calls
     /// [`publish`](crate::publish). The queue does not answer when a worker
     /// asks for a message or settles a run, or refuses what a handler
     /// publishes, or accepts it with the answer lost. Publications of the test
