@@ -186,7 +186,8 @@ fn declared(attributes: &[Attribute]) -> Option<Vec<TokenStream>> {
     })
 }
 
-/// Checks whether an attribute surely does not derive a job: it is none, or derives what std and serde have.
+/// Checks whether an attribute certainly does not derive a job: either it is not a derive, or it derives only what std and
+/// serde have.
 fn is_of_others(attribute: &Attribute) -> bool {
     const OTHERS: [&str; 11] = [
         "Clone",
