@@ -28,7 +28,7 @@ pub(crate) struct Other(TcpStream);
 impl Other {
     pub(crate) fn new(server: &BeanstalkdServer) -> Self {
         let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         Self(socket)
     }
 
@@ -75,6 +75,27 @@ fn what_was_put_off_is_deleted_with_the_next_dequeue_or_at_the_end() {
     assert!(there(&c));
     seat.flush().unwrap();
     assert!(!there(&c) && seat.take_lost_leases().is_empty());
+}
+
+/// Otherwise a worker that is killed in the middle of the next job would run both again.
+#[test]
+fn what_was_put_off_is_deleted_before_a_job_begins_that_was_reserved_earlier() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
+    let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
+    let mut other = queue.consumer(&["hand".to_owned()]).unwrap();
+    // One request reserves all three, and two of them wait here.
+    let first = seat.dequeue(&DequeueFilter::all().more(2), Duration::ZERO).unwrap().unwrap().lease;
+    let second = other.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
+    let there = |lease: &Lease| queue.peek(&lease.id).unwrap().is_some();
+    other.settle(&second, &mut Settlement::deferrable_commit()).unwrap();
+    seat.settle(&first, &mut Settlement::deferrable_commit()).unwrap();
+    let third = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
+    assert!(!there(&first) && there(&third));
+    seat.settle(&third, &mut Settlement::commit()).unwrap();
+    other.flush().unwrap();
+    assert!(seat.take_lost_leases().is_empty() && queue.list(&Filter::all()).unwrap().is_empty());
 }
 
 #[test]

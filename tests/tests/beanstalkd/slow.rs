@@ -72,7 +72,7 @@ fn a_server_that_stands_still_while_lanes_wait_costs_no_job_an_attempt() {
             .map(|consumer| {
                 scope.spawn(move || {
                     let mut failed = 0;
-                    let end = Instant::now() + Duration::from_secs(20);
+                    let end = Instant::now() + Duration::from_secs(60);
                     loop {
                         assert!(Instant::now() < end, "no job came");
                         match consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {
@@ -137,24 +137,24 @@ fn a_batch_far_away_costs_few_round_trips() {
     let server = BeanstalkdServer::start();
     let near = queue_at(server.port());
     near.enqueue((0..JOBS).map(|_| message("{}")).collect()).unwrap();
-    let line = Line::new().delay(Duration::from_millis(1)).start(server.port());
+    let line = Line::new().delay(Duration::from_millis(5)).start(server.port());
     let far = queue_at(line.port());
     let mut consumer = far.consumer(&[QUEUE.to_owned()]).unwrap();
     let started = Instant::now();
-    let mut taken = 0;
-    while taken < JOBS {
-        let more = (JOBS - taken - 1).min(99);
-        let filter = DequeueFilter::all().more(more);
-        let delivery = consumer.dequeue(&filter, Duration::from_secs(1)).unwrap().unwrap();
-        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).unwrap();
-        taken += 1;
+    for _ in 0..JOBS / 100 {
+        let mut take =
+            |more| consumer.dequeue(&DequeueFilter::all().more(more), Duration::from_secs(20)).unwrap().unwrap();
+        let batch: Vec<_> = (0..100).rev().map(|more| take(more).lease).collect();
+        for lease in &batch {
+            consumer.settle(lease, &mut Settlement::deferrable_commit()).unwrap();
+        }
     }
     consumer.flush().unwrap();
     let took = started.elapsed();
     assert!(consumer.take_lost_leases().is_empty());
     assert_eq!(near.stats().unwrap().total(), 0);
-    // One by one, two round trips of 2 ms each would take 1.6 s.
-    assert!(took < Duration::from_millis(800), "it took {took:?}");
+    // One by one, two round trips of 10 ms each would take 8 s.
+    assert!(took < Duration::from_secs(4), "it took {took:?}");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_call_finds_what_was_published_before_it_whatever_an_earlier_look_says() {
     let server = BeanstalkdServer::start();
     let line = Line::new().delay(Duration::from_millis(150)).start(server.port());
     let (near, far) = (queue_at(server.port()), queue_at(line.port()));
-    for wait in [Duration::ZERO, Duration::from_secs(1)] {
+    for wait in [Duration::ZERO, Duration::from_secs(20)] {
         let looks = server_stat(&server, "cmd-reserve-with-timeout");
         let (mut first, mut second) =
             (far.consumer(&[QUEUE.to_owned()]).unwrap(), far.consumer(&[QUEUE.to_owned()]).unwrap());
@@ -228,7 +228,7 @@ fn a_call_without_wait_does_not_wait_for_one_that_waits_at_the_server() {
             .collect();
         took.sort();
         // The wait at the server lasts a second.
-        assert!(took[4] < Duration::from_millis(200), "{took:?}");
+        assert!(took[4] < Duration::from_millis(600), "{took:?}");
         queue.enqueue(vec![message("{}")]).unwrap();
         assert!(patient.join().unwrap().is_some());
     });

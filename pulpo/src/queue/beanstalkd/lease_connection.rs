@@ -21,6 +21,8 @@
 //!   the connection, removes an entry: a late answer is read, not discarded.
 //! - A job is in `held` from the moment the server reports it until it is settled or the connection has ended.
 //! - A thread that leaves passes the lead on, if there is work left.
+//! - A consumer that leaves with a job has no deferred deletion, since the job may be long. Mostly the request for the
+//!   job was sent with the deletion; a job of an earlier request waits until the deletion has been answered.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -100,6 +102,7 @@ impl LeaseConnection {
         let now = self.now();
         if let Some(job) = state.take_spare(&want.tubes, now) {
             state.hand_to(consumer, &job.lease);
+            self.delete_deferred(state, consumer);
             return Ok(Some(job));
         }
         let until = if state.was_interrupted(consumer) { now } else { now.saturating_add(want.wait) };
@@ -109,7 +112,11 @@ impl LeaseConnection {
             match state.waiting(number, now) {
                 Progress::Done(result) => {
                     state.remove(number);
-                    state.pass_lead();
+                    if matches!(result, Ok(Some(_))) {
+                        self.delete_deferred(state, consumer);
+                    } else {
+                        state.pass_lead();
+                    }
                     return result;
                 }
                 Progress::Lead => state = self.lead(state, number),
@@ -132,6 +139,20 @@ impl LeaseConnection {
                 Progress::Rest(time) => state = wait(&wakes, state, Some(time)),
             }
         }
+    }
+
+    /// Deletes what this consumer has done and what was not sent with a request.
+    fn delete_deferred<'a>(&'a self, mut state: Guard<'a>, consumer: u64) {
+        while state.has_unsent_deletion(consumer) {
+            state.send_deferred(self.now());
+            let (number, wakes) = state.enter_ask(vec![Expect::using()], None);
+            if self.await_answers(state, number, &wakes).is_err() {
+                // The connection has ended or is silent, as the consumer will find out with its job.
+                return;
+            }
+            state = lock(&self.state);
+        }
+        state.pass_lead();
     }
 
     /// Sends commands that belong together, and waits for their answers.

@@ -107,6 +107,11 @@ impl State {
         !self.deferred.is_empty() || self.unsent.iter().chain(&self.owed).any(open)
     }
 
+    /// Returns whether a deletion that this consumer has deferred is in no write yet.
+    pub(in crate::queue::beanstalkd::lease_connection) fn has_unsent_deletion(&self, consumer: u64) -> bool {
+        self.deferred.iter().any(|deferred| deferred.held.consumer == consumer)
+    }
+
     /// Returns the commands to send, and how long the server then waits.
     pub(in crate::queue::beanstalkd::lease_connection) fn commands_to_send(&mut self) -> (Commands, Duration) {
         self.owed.append(&mut self.unsent);
