@@ -3,9 +3,9 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
 use serde::de::DeserializeOwned;
 
 use self::names::JobNames;
@@ -41,11 +41,12 @@ inventory::collect!(JobDeclaration);
 
 /// Returns the request types of a type, if it is the body of a job of this program.
 fn names_of(body: TypeId) -> Option<&'static JobNames> {
-    static ALL: OnceLock<HashMap<TypeId, JobNames>> = OnceLock::new();
+    // Not a cell that a thread can leave locked: a fork reads messages, too.
+    static ALL: OnceBox<HashMap<TypeId, JobNames>> = OnceBox::new();
     let all = ALL.get_or_init(|| {
         let declared = inventory::iter::<JobDeclaration>().map(|declared| (declared.names)());
         let handled = inventory::iter::<Handler>().map(Handler::names);
-        declared.chain(handled).map(|names| (names.body, names)).collect()
+        Box::new(declared.chain(handled).map(|names| (names.body, names)).collect())
     });
     all.get(&body)
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::clock::lock;
-use crate::process::fork::{PerProcess, in_fork};
+use crate::process::fork::{PerProcess, RUNTIMES, in_fork};
 
 /// Kept per process, because a fork has none of the threads of its parent's runtime.
 static SHARED: PerProcess<Shared> = PerProcess::new();
@@ -26,7 +26,8 @@ pub(crate) fn shared() -> io::Result<Handle> {
         let _making = lock(making);
         if runtime.get().is_none() {
             // Enable all drivers that are compiled in, because the program's own code runs here.
-            let made = Builder::new_multi_thread().enable_all().thread_name("pulpo-async").build()?;
+            let make = || Builder::new_multi_thread().enable_all().thread_name("pulpo-async").build();
+            let made = RUNTIMES.run(io::Error::other, make)?;
             let _ = runtime.set(made);
         }
     }

@@ -7,6 +7,10 @@ pub(crate) use std::sync::atomic;
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+mod once_map;
+
+pub(crate) use self::once_map::OnceMap;
+
 /// Locks data that stays consistent if a thread panics while holding the lock: each change under these locks is a
 /// single assignment or a push.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

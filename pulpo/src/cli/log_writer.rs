@@ -4,9 +4,11 @@
 //! not be written, are dropped and counted, and a notice gives their number as soon as it can be written. A regular
 //! file accepts all writes, so lines go there directly: none is lost if the process dies a moment later.
 //!
+//! A fork has no such thread, and may find any lock taken: it writes its lines directly, too.
+//!
 //! # Invariants
 //! Nothing in here panics, fails, or waits for the reader of the log, except [`LogWriter::flush`], and that only for as
-//! long as it is told to.
+//! long as it is told to; and a fork.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -16,6 +18,7 @@ use std::time::Duration;
 use chrono::{SecondsFormat, Utc};
 
 use crate::clock::lock;
+use crate::process::fork::Birthplace;
 
 /// The size of the buffer for a slow reader: some 50,000 lines.
 const MOST_BYTES: usize = 8 << 20;
@@ -32,6 +35,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 pub(super) struct LogWriter(Arc<Shared>);
 
 struct Shared {
+    /// The process that has the thread.
+    birthplace: Birthplace,
     state: Mutex<State>,
     /// Signals that lines have come, or that a thread waits for them to be written.
     came: Condvar,
@@ -96,7 +101,13 @@ impl LogWriter {
             stalled: false,
             file: None,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), came: Condvar::new(), written: Condvar::new(), json });
+        let shared = Arc::new(Shared {
+            birthplace: Birthplace::here(),
+            state: Mutex::new(state),
+            came: Condvar::new(),
+            written: Condvar::new(),
+            json,
+        });
         if directly {
             lock(&shared.state).file = Some(output);
             return Self(shared);
@@ -118,6 +129,12 @@ impl LogWriter {
 
     /// Accepts one or more lines.
     pub(super) fn take(&self, lines: &[u8]) {
+        if !self.0.birthplace.is_here() {
+            let mut output = Output { to: standard_error().0, broken: false };
+            // Of lines that cannot be written, nobody learns.
+            let _ = output.write(lines, 0, self.0.json);
+            return;
+        }
         let mut state = lock(&self.0.state);
         let State { waiting, lost, taken, file, .. } = &mut *state;
         if let Some(output) = file {
@@ -135,6 +152,9 @@ impl LogWriter {
     /// Waits until all accepted lines are written, at most for this long. It does not wait at all if that failed before
     /// and nothing was written since.
     pub(super) fn flush(&self, at_most: Duration) {
+        if !self.0.birthplace.is_here() {
+            return;
+        }
         let mut state = lock(&self.0.state);
         if state.stalled || state.done == state.taken {
             return;
@@ -150,6 +170,9 @@ impl LogWriter {
 
     /// Writes the last lines, without waiting for others.
     pub(super) fn end(&self, at_most: Duration) {
+        if !self.0.birthplace.is_here() {
+            return;
+        }
         lock(&self.0.state).gathers = false;
         self.flush(at_most);
     }
@@ -304,6 +327,27 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_fork_takes_no_lock_of_the_log() {
+        // Without a thread, nothing else refers to it.
+        let mut log = LogWriter::new(Box::new(Reader::default()), true, false, false);
+        let parent = Birthplace::of(std::process::id().wrapping_add(1));
+        Arc::get_mut(&mut log.0).expect("no other holder").birthplace = parent;
+        let held = lock(&log.0.state);
+        let (done, is_done) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                log.take(b"the log of a fork goes directly to its standard error\n");
+                log.flush(LONG);
+                log.end(LONG);
+                done.send(()).expect("waited for");
+            });
+            let ended = is_done.recv_timeout(LONG);
+            drop(held);
+            ended.expect("it waits for nothing");
+        });
+    }
 
     fn writers() -> Vec<(Reader, LogWriter)> {
         let each = [(true, false), (false, false), (false, true)];

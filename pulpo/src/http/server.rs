@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connections::{Connections, Phase};
+use crate::process::fork::RUNTIMES;
 use crate::report::chain;
 
 /// The number of connections that may wait to be accepted. Beyond it a client tries again after a second, so the
@@ -106,7 +107,8 @@ impl Server {
         let (tell, told) = mpsc::channel();
         // All of it runs on that thread, because the caller's may belong to another runtime.
         let thread = thread::Builder::new().name("pulpo-http".to_owned()).spawn(move || {
-            let started = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+            let make = || tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+            let started = RUNTIMES.run(io::Error::other, make);
             let started = started.and_then(|runtime| {
                 let listener = runtime.block_on(async { listen(address) })?;
                 Ok((listener.local_addr()?, listener, runtime))

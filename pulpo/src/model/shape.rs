@@ -15,16 +15,15 @@
 //! - Traces and trials end, and a panic in them does not escape: after a panic, the type is not run again.
 
 use std::any::TypeId;
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{PoisonError, RwLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::decode::{Probe, probe};
+use crate::sync::OnceMap;
 
 mod bodies;
 #[cfg(feature = "cli")]
@@ -113,16 +112,10 @@ impl ShapeId {
     }
 
     pub(crate) fn of_type(key: TypeId, probe: Probe) -> Self {
-        static KNOWN: RwLock<Option<HashMap<TypeId, ShapeId>>> = RwLock::new(None);
-        let known = KNOWN.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = known.as_ref().and_then(|known| known.get(&key)) {
-            return *id;
-        }
-        drop(known);
-        // The type's own code runs here, so no lock is held.
-        let id = Shape::traced(probe).id();
-        KNOWN.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(key, id);
-        id
+        // The type's own code runs here, and a fork may publish while a thread of its parent is doing the same: so there
+        // is no lock.
+        static KNOWN: OnceMap<TypeId, ShapeId> = OnceMap::new();
+        *KNOWN.get_or_insert_with(key, |_| Shape::traced(probe).id())
     }
 }
 

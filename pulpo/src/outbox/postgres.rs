@@ -9,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config};
 
 use super::source::{CLAIM, MAX_ROWS, OutboxCounts, PATIENCE, REFUSED_FOR, Row, Source};
+use crate::process::fork::RUNTIMES;
 use crate::queue::postgres::tls::Tls;
 use crate::report::chain;
 use crate::transaction::BoxError;
@@ -58,7 +59,8 @@ impl Postgres {
             limited.options(options.trim_end());
             limited
         };
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let make = || Ok(Builder::new_current_thread().enable_all().build()?);
+        let runtime = RUNTIMES.run(BoxError::from, make)?;
         let connect = async |config: &Config, tls| {
             let (client, connection) = config.connect(tls).await?;
             // It ends when the client is dropped.

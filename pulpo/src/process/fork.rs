@@ -10,11 +10,16 @@
 //! - [`Unforked`] holds a value that must not be dropped in a fork, because closing it there would take it away from
 //!   the parent, or wait for a thread.
 //! - [`PerProcess`] is a static or a field with a value for each process.
+//! - [`FirstUse`] is for a library that sets something up once in a program, under a lock of its own: a fork that was made
+//!   at that moment is refused, since it would wait for a thread that it does not have.
+//! - [`OnceMap`](crate::sync::OnceMap) and the cells of `once_cell::race` are never locked. What all processes of a
+//!   program may read and add to is in these, not in a `Mutex`, a `OnceLock` or a `LazyLock`.
 //!
 //! A process is identified by its id. A grandchild that gets the id of its dead grandparent is not detected if no
 //! process between the two has used pulpo.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::race::OnceBox;
 
@@ -130,7 +135,7 @@ impl<T> PerProcess<T> {
     }
 
     /// Returns the value of this process, if it has been created.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "http"))]
     pub(crate) fn of_this_process(&self) -> Option<&T> {
         let mut generation = self.0.get()?;
         while let Some(next) = generation.next.get() {
@@ -163,11 +168,51 @@ impl<T: Default> PerProcess<T> {
     }
 }
 
+/// The first use of a library that then sets something up, once in a program and under a lock of its own.
+///
+/// A fork that is made while a thread of its parent holds that lock finds it locked forever. So this remembers which
+/// process began.
+#[derive(Debug)]
+pub(crate) struct FirstUse {
+    begun: OnceBox<Birthplace>,
+    is_done: AtomicBool,
+}
+
+/// The first runtime with sockets, for which Tokio sets up the receipt of signals if any crate of the program uses that.
+#[cfg_attr(
+    not(any(feature = "tokio", feature = "http", feature = "postgres")),
+    allow(dead_code, reason = "for what makes a runtime")
+)]
+pub(crate) static RUNTIMES: FirstUse = FirstUse::new();
+
+impl FirstUse {
+    const fn new() -> Self {
+        Self { begun: OnceBox::new(), is_done: AtomicBool::new(false) }
+    }
+
+    /// Calls `make`, which uses the library.
+    ///
+    /// # Errors
+    /// Those of `make`, or [`Forked`] in a fork of a process that had begun with its first use and had not finished.
+    pub(crate) fn run<R, E>(
+        &self,
+        refused: impl FnOnce(Forked) -> E,
+        make: impl FnOnce() -> Result<R, E>,
+    ) -> Result<R, E> {
+        if !self.is_done.load(Ordering::Acquire) {
+            self.begun.get_or_init(|| Box::new(Birthplace::here())).check().map_err(refused)?;
+        }
+        let made = make()?;
+        self.is_done.store(true, Ordering::Release);
+        Ok(made)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     #[test]
     fn what_was_made_elsewhere_is_refused() {
@@ -184,6 +229,20 @@ mod tests {
         assert_eq!(Arc::strong_count(&open), 1, "closed by the process that opened it");
         drop(Unforked { birthplace: Birthplace(0), value: Some(open.clone()) });
         assert_eq!(Arc::strong_count(&open), 2, "left alone by another");
+    }
+
+    #[test]
+    fn a_fork_is_refused_that_was_made_during_the_first_use_of_a_library() {
+        let use_it = |library: &FirstUse| library.run(|refused| refused, || Ok::<_, Forked>(7));
+        let parent = Birthplace(std::process::id().wrapping_add(1));
+        let begun = FirstUse { begun: OnceBox::with_value(Box::new(parent)), ..FirstUse::new() };
+        assert_eq!(use_it(&begun), Err(Forked { parent: parent.0 }));
+        let done = FirstUse { is_done: AtomicBool::new(true), ..begun };
+        assert_eq!(use_it(&done), Ok(7), "nothing holds the lock any more");
+        let fresh = FirstUse::new();
+        let failed = fresh.run(|refused| refused, || Err::<u8, _>(Forked { parent: 0 }));
+        assert_eq!((failed, use_it(&fresh)), (Err(Forked { parent: 0 }), Ok(7)), "another try in the same process");
+        assert!(fresh.is_done.into_inner());
     }
 
     #[test]

@@ -1,9 +1,6 @@
 //! A queue in a database in which users have transactions.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-
-use crate::clock::lock;
+use crate::sync::OnceMap;
 
 /// The location of a queue in PostgreSQL, so that a user's transaction in the same database can publish into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +60,6 @@ impl InDatabase {
 
 /// Keeps a text for the life of the process, once: database clients hold on to the texts of statements.
 fn kept(text: String) -> &'static str {
-    static KEPT: Mutex<BTreeMap<String, &'static str>> = Mutex::new(BTreeMap::new());
-    lock(&KEPT).entry(text).or_insert_with_key(|text| text.clone().leak())
+    static KEPT: OnceMap<String, Box<str>> = OnceMap::new();
+    KEPT.get_or_insert_with(text, |text| text.as_str().into())
 }

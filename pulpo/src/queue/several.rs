@@ -251,7 +251,6 @@ impl Inspection for Several {
     }
 
     fn take_unreachable(&self) -> Vec<Unreachable> {
-        let all = std::mem::take(&mut *lock(&self.shared.unreachable));
-        all.into_iter().map(|(server, error)| Unreachable::new(server, error)).collect()
+        self.shared.take_unreachable().into_iter().map(|(server, error)| Unreachable::new(server, error)).collect()
     }
 }

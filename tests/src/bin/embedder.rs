@@ -2,9 +2,9 @@
 
 use std::error::Error;
 use std::io::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use fork::{Fork, fork, waitpid};
 use pulpo::Pulpo;
@@ -48,6 +48,11 @@ fn write_down(what: &str) -> std::io::Result<()> {
     std::fs::OpenOptions::new().create(true).append(true).open(file)?.write_all(line.as_bytes())?;
     Ok(())
 }
+
+/// How much later each fork is than the one before, and when it begins again at once, in microseconds after the threads:
+/// within this time, each of them has begun to use all that it uses.
+const FORK_LATER: u64 = 17;
+const LATEST_FORK: u64 = 1500;
 
 type Done = Result<(), Box<dyn Error>>;
 
@@ -203,6 +208,49 @@ fn publish_and_fork_while_busy(times: usize) -> Done {
     Ok(())
 }
 
+/// Forks again and again at the moment at which other threads use pulpo for the first time. Each of these is a fork of
+/// this process, which uses none of it. A program that has its default `Pulpo` already begins with the publication.
+fn fork_at_the_first_use(times: u64) -> Done {
+    for round in 0..times {
+        if let Fork::Parent(child) = fork()? {
+            let status = waitpid(child)?;
+            if status != 0 {
+                return Err(format!("round {round} ended with {status}").into());
+            }
+            continue;
+        }
+        if round % 2 == 0 {
+            pulpo::initialize(pulpo::Config::load()?)?;
+        }
+        let start = Arc::new(Barrier::new(5));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let start = start.clone();
+                std::thread::spawn(move || {
+                    start.wait();
+                    published("parent", pulpo::publish(note("parent"))).expect("written");
+                })
+            })
+            .collect();
+        start.wait();
+        let (begun, moment) = (Instant::now(), Duration::from_micros(round / 2 * FORK_LATER % LATEST_FORK));
+        while begun.elapsed() < moment {
+            std::hint::spin_loop();
+        }
+        match fork()? {
+            Fork::Child => {
+                publish("child", 1)?;
+                publish_async("child", 1)?;
+                std::process::exit(0);
+            }
+            Fork::Parent(child) => drop(waitpid(child)?),
+        }
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        std::process::exit(0);
+    }
+    Ok(())
+}
+
 /// Publishes, and works in a fork until the queue is empty.
 fn work_in_a_fork() -> Done {
     let pulpo = pulpo()?;
@@ -242,6 +290,7 @@ fn main() -> Done {
         ["stay", how, own_handler] => work_and_stay(how, own_handler),
         ["fork", how] => publish_and_fork(how),
         ["fork-busy", times] => publish_and_fork_while_busy(times.parse()?),
+        ["fork-first", times] => fork_at_the_first_use(times.parse()?),
         ["work-in-a-fork"] => work_in_a_fork(),
         ["wander", folder] => wander(folder),
         _ => Err("expected a way to embed pulpo".into()),

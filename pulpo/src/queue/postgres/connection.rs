@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio_postgres::{AsyncMessage, Client, Row, Statement};
 
 use super::error::PostgresError;
 use super::options::PostgresOptions;
+use crate::process::fork::RUNTIMES;
 
 /// A value of a statement, and its type, so that the server need not be asked
 /// for it.
@@ -62,7 +64,7 @@ impl Connector {
     /// Opens a connection on this runtime. Its notifications go to `hear`.
     pub(super) fn connect_on(
         &self,
-        runtime: &Arc<Runtime>,
+        runtime: &Arc<SocketRuntime>,
         hear: Option<UnboundedSender<Heard>>,
     ) -> Result<Connection, PostgresError> {
         let mut config = self.options.config.clone();
@@ -114,7 +116,7 @@ impl Connector {
             Err(_) => return Err(PostgresError::connecting_took_too_long(limit_for_all)),
         };
         Ok(Connection {
-            runtime: Some(runtime.clone()),
+            runtime: runtime.clone(),
             client: Some(client),
             driver,
             schema: self.schema.clone(),
@@ -127,11 +129,31 @@ impl Connector {
     }
 }
 
-pub(super) fn runtime() -> Result<Runtime, PostgresError> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| PostgresError::unreachable(format!("cannot make a place for its input and output: {error}")))
+/// The runtime of connections. Dropping it waits for nothing: the look-up of a name may still be going on, on a thread of
+/// its own and without a time limit, long after its connection was given up.
+#[derive(Debug)]
+pub(super) struct SocketRuntime(Option<Runtime>);
+
+impl Deref for SocketRuntime {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is taken out only by the drop")
+    }
+}
+
+impl Drop for SocketRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+pub(super) fn runtime() -> Result<SocketRuntime, PostgresError> {
+    let failed = |error| PostgresError::unreachable(format!("cannot make a place for its input and output: {error}"));
+    let make = || Builder::new_current_thread().enable_all().build().map_err(failed);
+    Ok(SocketRuntime(Some(RUNTIMES.run(PostgresError::forked, make)?)))
 }
 
 /// Drives the future on this thread, or on another one if this thread belongs
@@ -152,8 +174,7 @@ where
 
 /// A connection to the database.
 pub(super) struct Connection {
-    /// Present until the drop.
-    runtime: Option<Arc<Runtime>>,
+    runtime: Arc<SocketRuntime>,
     client: Option<Client>,
     driver: JoinHandle<()>,
     schema: String,
@@ -184,13 +205,9 @@ impl Connection {
         self.client.as_ref().expect("it is taken out only by the drop")
     }
 
-    fn runtime(&self) -> &Arc<Runtime> {
-        self.runtime.as_ref().expect("it is taken out only by the drop")
-    }
-
     /// Checks that the server answers.
     pub(super) fn ping(&mut self) -> Result<(), PostgresError> {
-        let pinged = drive(self.runtime(), async { timeout(self.limit, self.client().check_connection()).await });
+        let pinged = drive(&self.runtime, async { timeout(self.limit, self.client().check_connection()).await });
         self.checked(pinged)
     }
 
@@ -221,7 +238,7 @@ impl Connection {
                 }
             }
         });
-        let done = drive(self.runtime(), async { timeout(self.limit, join_all(running)).await });
+        let done = drive(&self.runtime, async { timeout(self.limit, join_all(running)).await });
         match done {
             Ok(all) => all.into_iter().map(|one| self.checked(Ok(one))).collect(),
             Err(elapsed) => {
@@ -243,7 +260,7 @@ impl Connection {
         }
         let types: Vec<_> = parameters.iter().map(|(_, of)| of.clone()).collect();
         let preparing = async { timeout(self.limit, self.client().prepare_typed(&text, &types)).await };
-        let prepared = drive(self.runtime(), preparing);
+        let prepared = drive(&self.runtime, preparing);
         let statement = self.checked(prepared).map_err(|error| {
             // Nothing was executed.
             if error.is_in_doubt() { PostgresError::unreachable(error.to_string()) } else { error }
@@ -256,7 +273,7 @@ impl Connection {
     pub(super) fn run_text(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, PostgresError> {
         let text = sql.replace("SCHEMA.", &self.schema);
         let running = async { timeout(self.limit, self.client().query_typed(&text, parameters)).await };
-        let done = drive(self.runtime(), running);
+        let done = drive(&self.runtime, running);
         self.checked(done)
     }
 
@@ -264,7 +281,7 @@ impl Connection {
     /// otherwise.
     pub(super) fn run_script(&mut self, script: &str) -> Result<(), PostgresError> {
         let text = script.replace("SCHEMA.", &self.schema);
-        let done = drive(self.runtime(), async { timeout(self.limit, self.client().batch_execute(&text)).await });
+        let done = drive(&self.runtime, async { timeout(self.limit, self.client().batch_execute(&text)).await });
         self.checked(done)
     }
 
@@ -317,21 +334,39 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let client = self.client.take();
-        let Some(runtime) = self.runtime.take() else { return };
         // Within a runtime of the program, this thread must not wait.
         if !self.is_broken && Handle::try_current().is_err() {
             // Once the client is gone, the driver closes the session in good order.
             drop(client);
             let mut driver = pin!(&mut self.driver);
-            runtime.block_on(async {
+            self.runtime.block_on(async {
                 let _ = timeout(Duration::from_millis(100), poll_fn(|context| driver.as_mut().poll(context).map(drop)))
                     .await;
             });
         } else {
             self.driver.abort();
         }
-        if let Some(runtime) = Arc::into_inner(runtime) {
-            runtime.shutdown_background();
-        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_given_up_does_not_wait_for_the_look_up_of_its_name() {
+        let runtime = runtime().expect("a runtime");
+        let (answer, looks_up) = mpsc::channel::<()>();
+        runtime.spawn_blocking(move || looks_up.recv());
+        let (given_up, is_given_up) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(runtime);
+            given_up.send(()).expect("waited for");
+        });
+        let waited = is_given_up.recv_timeout(Duration::from_secs(30));
+        drop(answer);
+        waited.expect("it does not wait");
     }
 }

@@ -6,6 +6,7 @@ use tokio_postgres::error::{DbError, ErrorPosition, Severity, SqlState};
 
 use super::tls;
 use crate::message::MessageId;
+use crate::process::fork::Forked;
 use crate::queue::QueueError;
 use crate::queue::prefetch::StoreError;
 
@@ -40,6 +41,8 @@ enum Kind {
     /// The prepared statement belongs to another session, so a pooler shares
     /// this one.
     ForeignSession,
+    /// This process was forked at a moment at which no connection could be opened in it.
+    Forked(Forked),
     /// There are no tables, and they are not to be created.
     NoQueue,
     /// The tables do not belong to a queue of pulpo.
@@ -79,6 +82,11 @@ impl PostgresError {
     /// Returns whether the server could not be reached or could not do it now.
     pub(super) fn is_outage(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::Broken | Kind::Transient | Kind::Conflict)
+    }
+
+    /// The error of a fork that cannot connect.
+    pub(super) fn forked(source: Forked) -> Self {
+        Self { kind: Kind::Forked(source), text: source.to_string() }
     }
 
     /// The error if connecting took longer than this.
@@ -133,7 +141,10 @@ impl PostgresError {
 
     /// Returns whether another try may succeed without a change on our side.
     fn may_pass(&self) -> bool {
-        !matches!(self.kind, Kind::Permanent | Kind::NoQueue | Kind::Newer { .. } | Kind::Duplicate(_))
+        !matches!(
+            self.kind,
+            Kind::Permanent | Kind::NoQueue | Kind::Newer { .. } | Kind::Duplicate(_) | Kind::Forked(_)
+        )
     }
 
     pub(super) fn into_queue_error(self, verb: &str, place: &str) -> QueueError {
@@ -146,6 +157,7 @@ impl PostgresError {
             Kind::Newer { found, known } => {
                 QueueError::NewerVersion { place: place.to_owned(), found: found.into(), known: known.into() }
             }
+            Kind::Forked(source) => QueueError::Forked { place: place.to_owned(), source },
             Kind::Permanent => QueueError::Rejected { doing, source: Box::new(self) },
             _ => QueueError::Unavailable { doing, source: Box::new(self) },
         }

@@ -20,8 +20,9 @@ pub(super) struct Shared {
     /// The server at which the next publication begins.
     next: AtomicUsize,
     pub(super) clock: SystemClock,
-    /// The servers that did not answer since the last query, with the reasons.
-    pub(super) unreachable: Mutex<BTreeMap<String, String>>,
+    /// The servers that did not answer since the last query, with the reasons. Kept per process, since a thread of the
+    /// parent may have locked it.
+    unreachable: PerProcess<Mutex<BTreeMap<String, String>>>,
 }
 
 /// The identities of the servers that have told them, by their index.
@@ -40,7 +41,7 @@ impl Shared {
             next: AtomicUsize::new(fastrand::usize(..servers.len())),
             servers,
             clock: SystemClock::new(),
-            unreachable: Mutex::default(),
+            unreachable: PerProcess::new(),
         }
     }
 
@@ -68,7 +69,12 @@ impl Shared {
 
     /// Notes that a server took no part in a query.
     pub(super) fn note(&self, at: usize, error: &QueueError) {
-        lock(&self.unreachable).insert(self.servers[at].name.clone(), chain(error));
+        lock(self.unreachable.get()).insert(self.servers[at].name.clone(), chain(error));
+    }
+
+    /// Returns those servers, and forgets them.
+    pub(super) fn take_unreachable(&self) -> BTreeMap<String, String> {
+        std::mem::take(&mut *lock(self.unreachable.get()))
     }
 
     /// Returns the part of a filter that concerns one server; `None` if it matches nothing there.

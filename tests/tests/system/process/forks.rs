@@ -46,6 +46,7 @@ on_each_queue! {
     a_fork_and_its_parent_publish_beside_each_other
     a_fork_that_outlives_its_parent_publishes_beside_another_program
     a_fork_of_a_busy_program_hangs_nowhere
+    a_fork_at_the_first_use_of_the_queue_hangs_nowhere
     a_fork_that_a_handler_returns_in_ends
 }
 
@@ -75,6 +76,14 @@ fn a_fork_that_outlives_its_parent_publishes_beside_another_program(place: &Sand
 
 fn a_fork_of_a_busy_program_hangs_nowhere(place: &Sandbox) {
     let program = place.start(place.command(EMBEDDER, &["fork-busy", "20"]));
+    assert_eq!(program.end(), 0, "{}", place.log());
+    nothing_is_lost(place);
+}
+
+/// What a program sets up once, it sets up then. `PULPO_FORKS` asks for more of them.
+fn a_fork_at_the_first_use_of_the_queue_hangs_nowhere(place: &Sandbox) {
+    let times = std::env::var("PULPO_FORKS").unwrap_or_else(|_| "24".to_owned());
+    let program = place.start(place.command(EMBEDDER, &["fork-first", &times]));
     assert_eq!(program.end(), 0, "{}", place.log());
     nothing_is_lost(place);
 }
