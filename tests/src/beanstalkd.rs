@@ -2,9 +2,22 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// How long a server may take to start, or to come to a stop between two commands, on a machine that does other things
+/// too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long it may take for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The ports of [`free_port`]. The system gives none of them to a program that asks for any port, or to a connection:
+/// its own begin at 32768, and on other systems later.
+const PORTS: Range<u16> = 12_000..32_000;
 
 /// The options of a server.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +122,7 @@ impl BeanstalkdServer {
     fn stop_between_commands(&self) {
         let place = format!("/proc/{}", self.child.id());
         let read = |name: &str| std::fs::read_to_string(format!("{place}/{name}")).unwrap_or_default();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             self.signal("STOP");
             while !read("status").contains("State:\tT") && Instant::now() < deadline {
@@ -130,7 +143,7 @@ impl BeanstalkdServer {
     /// Panics if it does not start.
     pub fn restart(&mut self) {
         let options = self.options.clone().port(self.port);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + PATIENCE;
         self.child = loop {
             if let Some(child) = launch(self.port, &options.arguments) {
                 break child;
@@ -180,14 +193,23 @@ impl Drop for BeanstalkdServer {
     }
 }
 
-/// Returns a port on which nothing listens at the moment.
+/// Returns a port on which nothing listens, and which this process returns only once. So nothing begins to listen
+/// there unless the caller has it do so.
 ///
 /// # Panics
 /// Panics if no port is free.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Tests in other processes begin elsewhere.
+    let first = std::process::id().wrapping_mul(977);
+    let next = || {
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        PORTS.start + u16::try_from(first.wrapping_add(taken) % count).unwrap_or_default()
+    };
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    std::iter::repeat_with(next).take(usize::from(PORTS.end - PORTS.start)).find(is_free).expect("a free port")
 }
 
 /// Returns `None` if the server exits at once, as it does when the port is taken.
@@ -199,7 +221,7 @@ fn launch(port: u16, arguments: &[String]) -> Option<Child> {
         .stderr(Stdio::null())
         .spawn()
         .expect("expected beanstalkd to be installed (apt-get install beanstalkd)");
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         if child.try_wait().expect("wait for beanstalkd").is_some() {
             return None;
@@ -216,7 +238,7 @@ fn launch(port: u16, arguments: &[String]) -> Option<Child> {
 /// All that it says to these commands, the last of which is `quit`.
 fn tell(port: u16, words: &str) -> Option<String> {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    socket.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;
     socket.write_all(words.as_bytes()).ok()?;
     let mut told = String::new();
     socket.read_to_string(&mut told).ok()?;
@@ -225,7 +247,7 @@ fn tell(port: u16, words: &str) -> Option<String> {
 
 fn ask(port: u16, words: &str) -> Option<String> {
     let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    socket.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    socket.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;
     socket.write_all(words.as_bytes()).ok()?;
     let mut answer = Vec::new();
     let mut byte = [0];

@@ -45,7 +45,7 @@ pub fn status(address: SocketAddr, path: &str) -> u16 {
 #[must_use]
 pub fn exchange(address: SocketAddr, request: &[u8]) -> Option<String> {
     let mut socket = TcpStream::connect(address).ok()?;
-    socket.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    socket.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     socket.write_all(request).ok()?;
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).ok()?;

@@ -165,7 +165,7 @@ impl PostgresServer {
     /// # Panics
     /// Panics if it does not start.
     pub fn restart(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(90);
         while !self.launch() {
             assert!(Instant::now() < deadline, "PostgreSQL does not start again: {}", self.log());
         }

@@ -269,7 +269,7 @@ impl Running {
     /// Waits for the end of the program. Returns its exit code, or -1 if a signal ended it.
     ///
     /// # Panics
-    /// Panics if it does not end in half a minute.
+    /// Panics if it does not end in two minutes.
     pub fn end(mut self) -> i32 {
         crate::wait::until("the program ends", || self.has_ended());
         self.0.wait().expect("a child of ours").code().unwrap_or(-1)
@@ -286,7 +286,7 @@ impl Running {
     /// Waits for the end of the program. Returns the number of the signal that ended it, if any.
     ///
     /// # Panics
-    /// Panics if it does not end in half a minute.
+    /// Panics if it does not end in two minutes.
     #[cfg(unix)]
     #[must_use]
     pub fn end_by_signal(mut self) -> Option<i32> {

@@ -333,9 +333,9 @@ impl WithholdingProxy {
     /// Waits until the answer has come and was withheld.
     ///
     /// # Panics
-    /// Panics if it does not come within half a minute.
+    /// Panics if it does not come within two minutes.
     pub fn await_answer(&self) {
-        self.withheld.recv_timeout(Duration::from_secs(30)).expect("the server gives this answer");
+        self.withheld.recv_timeout(Duration::from_secs(120)).expect("the server gives this answer");
     }
 }
 

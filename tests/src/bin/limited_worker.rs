@@ -99,9 +99,9 @@ fn line(name: &str, text: &str) {
     file(name).write_all(format!("{text}\n").as_bytes()).expect("written");
 }
 
-/// Publishes until it is killed; all producers publish the same keys.
-fn produce() -> Result<(), pulpo::PublishError> {
-    let start = now().as_millis() as u64;
+/// Publishes until it is killed; all producers publish the same keys. Every other one publishes the jobs with limits, too:
+/// their number must not grow faster than workers can do them.
+fn produce(number: u64) -> Result<(), pulpo::PublishError> {
     // A new key every 20 ms, or after the test's period, so that all producers share keys.
     let period = std::env::var("KEY_MILLIS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     loop {
@@ -113,7 +113,7 @@ fn produce() -> Result<(), pulpo::PublishError> {
         if duplicates < 2 {
             line("faults", "two messages of one key in a batch");
         }
-        if start.is_multiple_of(2) {
+        if number.is_multiple_of(2) {
             pulpo::publish(Rated { number: key })?;
             pulpo::publish(Exclusive { key: key % 3 })?;
         }
@@ -121,10 +121,12 @@ fn produce() -> Result<(), pulpo::PublishError> {
 }
 
 fn main() -> std::process::ExitCode {
-    if std::env::args().nth(1).as_deref() != Some("produce") {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some("produce") {
         return program::run();
     }
-    match produce() {
+    let number = arguments.next().and_then(|number| number.parse().ok());
+    match produce(number.expect("expected: produce NUMBER")) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             line("faults", &format!("{error}"));

@@ -36,7 +36,7 @@ fn seat(queue: &BeanstalkdQueue) -> Box<dyn Consumer> {
 
 /// Repeats a call until it succeeds, as a lane does.
 fn insist<R>(mut call: impl FnMut() -> Result<R, QueueError>) -> R {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match call() {
             Ok(result) => return result,
@@ -68,7 +68,8 @@ fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
 fn in_time<R: std::fmt::Debug>(call: impl FnOnce() -> Result<R, QueueError>) -> QueueError {
     let start = Instant::now();
     let error = call().expect_err("there is no server that answers");
-    assert!(start.elapsed() < SILENCE + Duration::from_secs(1), "it took {:?}", start.elapsed());
+    // A connection that is given up takes ten times that long.
+    assert!(start.elapsed() < SILENCE * 9, "it took {:?}", start.elapsed());
     error
 }
 
@@ -396,7 +397,7 @@ fn a_draining_server_takes_nothing_and_gives_all() {
     let queue = queue_at(server.port());
     queue.enqueue(vec![message("before")]).unwrap();
     server.signal("USR1");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let error = loop {
         match queue.enqueue(vec![message("before")]) {
             Err(error) => break error,
@@ -419,14 +420,13 @@ fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
             let _over = Over(&over);
             let queue = queue_at(port);
             let texts = (0..1500).map(|n| format!("message {n}"));
-            let publish = |text: &String| match queue.enqueue(vec![message(text)]) {
-                Ok(_) => true,
-                Err(error) => {
-                    let in_doubt = matches!(error, QueueError::UnknownOutcome { .. });
-                    assert!(in_doubt || error.is_transient(), "{error}");
-                    std::thread::sleep(Duration::from_millis(1));
-                    false
+            let publish = |text: &String| loop {
+                match queue.enqueue(vec![message(text)]) {
+                    Ok(_) => break true,
+                    Err(QueueError::UnknownOutcome { .. }) => break false,
+                    Err(error) => assert!(error.is_transient(), "{error}"),
                 }
+                std::thread::sleep(Duration::from_millis(1));
             };
             texts.filter(publish).collect::<BTreeSet<_>>()
         });

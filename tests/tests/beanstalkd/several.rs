@@ -83,20 +83,21 @@ fn an_idle_lane_picks_up_from_each_server_at_once() {
     std::thread::scope(|scope| {
         for round in 0..9 {
             let port = ports[round % 3];
-            scope.spawn(move || {
+            let published = scope.spawn(move || {
+                // By then, the lane waits.
                 std::thread::park_timeout(Duration::from_millis(150));
-                let text = Instant::now();
                 adapter(port).enqueue(vec![message("x")]).unwrap();
-                text
+                Instant::now()
             });
-            let began = Instant::now();
-            let delivery = take(&mut *consumer, Duration::from_secs(20)).expect("a job");
-            waits.push(began.elapsed().saturating_sub(Duration::from_millis(150)));
+            let delivery = take(&mut *consumer, Duration::from_secs(60)).expect("a job");
+            let taken = Instant::now();
+            waits.push(taken.saturating_duration_since(published.join().unwrap()));
             consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
         }
     });
     waits.sort();
-    assert!(waits[4] < Duration::from_millis(250), "{waits:?}");
+    // A lane that looked when it is tired of waiting would wait for most of a second.
+    assert!(waits[4] < Duration::from_millis(400), "{waits:?}");
 }
 
 fn reserved(port: u16) -> u64 {
@@ -463,7 +464,13 @@ fn nothing_is_lost_or_stranded_while_three_servers_are_killed_and_started_again(
     until("they publish", || acknowledged().len() > 10);
     let began = Instant::now();
     let mut random = fastrand::Rng::with_seed(7);
-    while began.elapsed() < Duration::from_secs(8) {
+    // A machine that is busy elsewhere takes longer to publish as many.
+    let is_over = || match began.elapsed().as_secs() {
+        ..8 => false,
+        8..90 => acknowledged().len() > 200,
+        _ => true,
+    };
+    while !is_over() {
         let one = random.usize(..3);
         servers[one].kill();
         let _ = within(Duration::from_millis(random.u64(50..400)), || false);
@@ -624,7 +631,9 @@ fn longest_and_middle(mut took: Vec<Duration>) -> (Duration, Duration) {
     (took[took.len() - 1], took[took.len() / 2])
 }
 
-/// Its timeout is two seconds, and each failure would take that long.
+/// The timeout of a server is two seconds, and each failure takes that long.
+const NO_FAILURE: Duration = Duration::from_millis(1900);
+
 #[test]
 fn a_server_that_never_answers_delays_no_caller_after_its_first_failure() {
     let servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
@@ -639,7 +648,7 @@ fn a_server_that_never_answers_delays_no_caller_after_its_first_failure() {
         began.elapsed()
     };
     let (longest, middle) = longest_and_middle((0..200).map(publish).collect());
-    assert!(longest < Duration::from_secs(1) && middle < Duration::from_millis(200), "{longest:?} {middle:?}");
+    assert!(longest < NO_FAILURE && middle < Duration::from_millis(200), "{longest:?} {middle:?}");
     let working = several(&ports);
     let mut consumer = working.consumer(&["pulpo".to_owned()]).unwrap();
     let mut job = |_| {
@@ -650,13 +659,13 @@ fn a_server_that_never_answers_delays_no_caller_after_its_first_failure() {
     };
     (0..3).map(&mut job).for_each(drop);
     let (longest, middle) = longest_and_middle((0..200).map(job).collect());
-    assert!(longest < Duration::from_secs(1) && middle < Duration::from_millis(200), "{longest:?} {middle:?}");
+    assert!(longest < NO_FAILURE && middle < Duration::from_millis(200), "{longest:?} {middle:?}");
     // It takes no part, and the answer does not wait for it either.
     let began = Instant::now();
     let stats = queue.stats().unwrap();
     assert_eq!((stats.total(), stats.unreachable.len()), (0, 1));
     assert!(stats.unreachable[0].error.ends_with("it did not answer within 2s"), "{}", stats.unreachable[0].error);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < NO_FAILURE, "{:?}", began.elapsed());
 
     let place = Sandbox::new();
     let worker = place.start(command(&place, &ports, WORKER, &[&["work"], &ANYWHERE[..]].concat()));
@@ -665,7 +674,7 @@ fn a_server_that_never_answers_delays_no_caller_after_its_first_failure() {
     for _ in 0..20 {
         let began = Instant::now();
         assert_eq!(http::get(address, "/readyz"), Some((200, "ready\n".to_owned())));
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert!(began.elapsed() < NO_FAILURE, "{:?}", began.elapsed());
     }
     let shows = |name: &str, expected: f64| {
         let shown = || http::get(address, "/metrics").and_then(|(_, text)| http::value(&text, name));
@@ -696,7 +705,7 @@ fn a_server_that_stood_still_is_used_again_when_it_goes_on() {
         let id = queue.enqueue(vec![message("x")]).unwrap().remove(0).id;
         id.as_str().starts_with(&format!("s{}:", ports[1]))
     };
-    assert!((0..2).any(|_| its(&queue)), "publications go there again");
+    until("publications go there again", || its(&queue));
     until("all is worked off", || {
         if let Ok(Some(delivery)) = consumer.dequeue(&DequeueFilter::all(), Duration::from_millis(100)) {
             consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();

@@ -66,6 +66,7 @@ fn each_occurrence_is_once(sandbox: &Sandbox) {
     };
     let processes = if duration() > Duration::from_secs(30) { 8 } else { 4 };
     let mut workers: Vec<_> = (0..processes).map(|_| start()).collect();
+    until("they run", || !ran(sandbox).is_empty());
     let end = Instant::now() + duration();
     while Instant::now() < end {
         // There is no condition to wait for: the moment is meant to be random.

@@ -91,7 +91,7 @@ fn limit_memory(worker: &Running, limited: bool) {
 
 /// Starts a worker with four lanes that all hang, and without memory for more threads.
 fn without_threads(place: &Sandbox, settings: &[&str]) -> (Running, std::net::SocketAddr) {
-    let settings = [&["concurrency=4", "handlers.until.timeout=2s"], settings].concat();
+    let settings = [&["concurrency=4", "handlers.until.timeout=6s"], settings].concat();
     let (command, address) = hanging(place, 4, &settings);
     let worker = place.start(command);
     // The stacks of two or three threads that have ended may be reused.

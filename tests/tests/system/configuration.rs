@@ -148,8 +148,9 @@ fn a_worker_ends_after_so_many_waits_of_so_long() {
     for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         let twice = idle_for(&place, &["sleep_duration=400ms", "shutdown_after_number_of_empty_iterations=2"]);
         assert!(twice >= Duration::from_millis(800), "{twice:?}");
-        let once = idle_for(&place, &["sleep_duration=0.01", "shutdown_after_number_of_empty_iterations=1"]);
-        assert!(once < twice, "{once:?} {twice:?}");
+        // Most of it is the start of the program, which may take long now and then.
+        let once = || idle_for(&place, &["sleep_duration=0.01", "shutdown_after_number_of_empty_iterations=1"]);
+        assert!((0..20).any(|_| once() < twice), "{twice:?}");
     }
 }
 

@@ -45,7 +45,6 @@ fn the_metrics_are_read_while_jobs_run() {
             until(metric, || read().is_some_and(|text| value(&text, metric) == Some(expected)));
         };
         shows(r#"pulpo_jobs_done_total{request_type="note"}"#, 5.0);
-        let text = read().expect("metrics");
         for (metric, expected) in [
             (r#"pulpo_jobs_in_flight{request_type="until"}"#, 1.0),
             (r#"pulpo_jobs_started_total{request_type="until"}"#, 1.0),
@@ -59,7 +58,7 @@ fn the_metrics_are_read_while_jobs_run() {
             (r#"pulpo_queue_oldest_ready_seconds{queue="pulpo"}"#, 0.0),
             (r#"pulpo_queue_reachable"#, 1.0),
         ] {
-            assert_eq!(value(&text, metric), Some(expected), "{metric} in {text}");
+            shows(metric, expected);
         }
         for (queue, request_type, state, expected) in [
             ("notes", "note", "delayed", 1.0),
@@ -72,9 +71,10 @@ fn the_metrics_are_read_while_jobs_run() {
             let request_type =
                 if place.is_on_a_server() { String::new() } else { format!(r#"request_type="{request_type}","#) };
             let metric = format!(r#"pulpo_queue_messages{{queue="{queue}",{request_type}state="{state}"}}"#);
-            assert_eq!(value(&text, &metric), Some(expected), "{metric} in {text}");
+            shows(&metric, expected);
         }
         shows(r#"pulpo_jobs_buried_total{request_type="pay"}"#, 1.0);
+        let text = read().expect("metrics");
         assert!(
             text.contains("# HELP pulpo_jobs_done_total jobs done\n# TYPE pulpo_jobs_done_total counter\n"),
             "{text}"

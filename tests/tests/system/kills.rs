@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use pulpo_tests::program::{Running, Sandbox};
 use pulpo_tests::stored;
-use rusqlite::Connection;
+use pulpo_tests::wait::until;
+use rusqlite::{Connection, OpenFlags};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const ACKNOWLEDGED: &str = env!("CARGO_BIN_EXE_ack_logging_producer");
@@ -32,12 +33,14 @@ fn what_was_acknowledged_is_there_after_any_kill() {
     const KILLS: u64 = 25;
     let place = Sandbox::new();
     let mut random = fastrand::Rng::with_seed(7);
+    let acknowledged = || fs::read_to_string(place.path("acknowledged")).unwrap_or_default().lines().count();
     for round in 0..KILLS {
         let mut producer = place.command(ACKNOWLEDGED, &[&(round * 1_000_000).to_string()]);
         producer.env("ACKNOWLEDGED", place.path("acknowledged"));
         let producer = place.start(producer);
         let worker = place.start(place.command(WORKER, &["work", "--concurrency", "4", "--log-level", "error"]));
-        for_a_while(&mut random, 350);
+        until("it publishes", || acknowledged() > 10 * (round as usize + 1));
+        for_a_while(&mut random, 300);
         kill(producer);
         for_a_while(&mut random, 30);
         kill(worker);
@@ -100,6 +103,12 @@ fn assert_whole(file: &Path, messages: u64) -> i64 {
     version
 }
 
+/// Returns the version of a database that others use.
+fn version(file: &Path) -> Option<i64> {
+    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()
+}
+
 #[test]
 fn a_kill_leaves_no_migration_half_done() {
     let place = Sandbox::new();
@@ -107,13 +116,18 @@ fn a_kill_leaves_no_migration_half_done() {
     let old = fs::read(place.path("pulpo-data/queue.db")).expect("a database");
     let mut random = fastrand::Rng::with_seed(11);
     let mut seen = HashSet::new();
-    for _ in 0..25 {
+    for round in 0..25 {
         for name in ["queue.db-wal", "queue.db-shm"] {
             let _ = fs::remove_file(place.path("pulpo-data").join(name));
         }
         fs::write(place.path("pulpo-data/queue.db"), &old).expect("old again");
         let programs = [0, 1].map(|_| place.start(place.command(WORKER, &["work", "--log-level", "error"])));
-        for_a_while(&mut random, 500);
+        match round {
+            // Before the migration, however slow the machine is, and after it.
+            0 => {}
+            1 => until("it is migrated", || version(&place.path("pulpo-data/queue.db")) == Some(3)),
+            _ => for_a_while(&mut random, 500),
+        }
         programs.into_iter().for_each(kill);
         seen.insert(assert_whole(&place.path("pulpo-data/queue.db"), count));
         let said = place.run(WORKER, &["list", "--limit", "1"]);

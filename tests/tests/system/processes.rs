@@ -19,11 +19,26 @@ on_each_queue! {
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
 
-/// Starts a worker that ends when it has found nothing for two seconds.
-fn draining(place: &Sandbox) -> Running {
-    let mut command = place.command(WORKER, &["work", "--concurrency", "4", "--log-level", "warn"]);
-    command.env("PULPO_SLEEP_DURATION", "2s").env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
-    place.start(command)
+/// Starts two workers that do nothing yet, since the queue is paused.
+fn two_at_the_start(place: &Sandbox) -> [Running; 2] {
+    assert_eq!(place.run(WORKER, &["pause", "pulpo"]).code, 0);
+    let workers = ["log", "log2"].map(|log| {
+        let mut command = place.command(WORKER, &["work", "--concurrency", "4"]);
+        command.env("PULPO_SLEEP_DURATION", "1h");
+        place.start_with_log(command, log)
+    });
+    let starts = |log: &str| place.log_named(log).contains("the worker starts");
+    until("both are there", || starts("log") && starts("log2"));
+    workers
+}
+
+/// Has workers end when this number of jobs is done.
+fn end_after(place: &Sandbox, workers: [Running; 2], count: usize) {
+    until("all are done", || place.record().lines().count() >= count);
+    for worker in workers {
+        worker.signal("TERM");
+        assert_eq!(worker.end(), 0, "{}{}", place.log(), place.log_named("log2"));
+    }
 }
 
 /// A run in a lane, in the lane's order.
@@ -68,8 +83,9 @@ fn latest(priorities: &[u32]) -> usize {
 fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(place: &Sandbox) {
     let said = place.run(PUBLISHER, &["10000"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""));
-    let workers = [draining(place), draining(place)];
-    assert_eq!(workers.map(Running::end), [0, 0], "{}", place.log());
+    let workers = two_at_the_start(place);
+    assert_eq!(place.run(WORKER, &["resume", "pulpo"]).code, 0);
+    end_after(place, workers, 10_000);
 
     let lanes = lanes(place);
     assert_each_ran_once(&lanes, 10_000);
@@ -83,14 +99,16 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(p
         assert!(late <= AHEAD, "{lane} did not go by priority: one came {late} places late");
     }
     assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
-    assert_eq!(place.log(), "", "nothing to warn of");
+    let log = place.log() + &place.log_named("log2");
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "nothing to warn of: {log}");
 }
 
 fn jobs_published_while_workers_drain_run_once(place: &Sandbox) {
-    let workers = [draining(place), draining(place)];
     let publisher = place.start(place.command(PUBLISHER, &["3000"]));
+    until("it publishes", || !place.run(WORKER, &["list", "--limit", "1", "--json"]).out.trim().eq("[]"));
+    let workers = [(); 2].map(|()| place.start(place.command(WORKER, &["work", "--concurrency", "4"])));
     assert_eq!(publisher.end(), 0, "{}", place.log());
-    assert_eq!(workers.map(Running::end), [0, 0], "{}", place.log());
+    end_after(place, workers, 3000);
     assert_each_ran_once(&lanes(place), 3000);
 }
 

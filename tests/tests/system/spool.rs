@@ -284,17 +284,18 @@ fn nothing_is_lost_or_stranded_while_the_server_comes_and_goes_and_processes_are
     };
     until("they publish", || acknowledged().len() > 10);
     let (began, mut spooled) = (Instant::now(), 0);
-    while began.elapsed() < Duration::from_secs(8) {
+    // A machine that is busy elsewhere takes longer to publish as many.
+    while began.elapsed() < Duration::from_secs(8) || spooled <= 100 && began.elapsed() < Duration::from_secs(90) {
         let before = acknowledged().len();
         // Up for twice as long as down.
         let _ = within(Duration::from_millis(600), || false);
+        until("publishing goes on", || acknowledged().len() > before);
         producers.remove(0).signal("KILL");
         producers.push(producer());
         server.kill();
         let during = acknowledged().len();
         let _ = within(Duration::from_millis(300), || false);
         spooled += acknowledged().len() - during;
-        assert!(during > before, "publishing goes on");
         workers.remove(0).signal("KILL");
         workers.push(worker());
         server.restart();

@@ -43,15 +43,22 @@ fn whatever_is_killed(place: &Sandbox, url: Option<&str>) {
         place.start(command)
     };
     let worker = || start(&["work", "--concurrency", "3", "--log-level", "error"]);
-    let producer = || start(&["produce"]);
+    // The first one of every two does more than the second one.
+    let mut number = 0;
+    let mut producer = || {
+        number += 1;
+        start(&["produce", &(number - 1).to_string()])
+    };
     let mut workers: Vec<Running> = (0..WORKERS).map(|_| worker()).collect();
     let mut producers: Vec<Running> = (0..PRODUCERS).map(|_| producer()).collect();
     let mut random = fastrand::Rng::with_seed(17);
     let end = Instant::now() + Duration::from_secs(seconds);
     let mut kills = 0;
     // A machine that is busy elsewhere takes longer to start as many.
-    let at_most = end + Duration::from_secs(60);
-    while Instant::now() < end || kills <= 10 && Instant::now() < at_most {
+    let at_most = end + Duration::from_secs(90);
+    let counts = || ["once", "started", "exclusive"].map(|name| lines(place, name).len());
+    let is_enough = || counts().into_iter().zip([150, 25, 25]).all(|(count, least)| count > least);
+    while Instant::now() < end || (kills <= 10 || !is_enough()) && Instant::now() < at_most {
         // The test depends on random moments of the kills.
         std::thread::park_timeout(Duration::from_millis(random.u64(20..300)));
         let is_worker = random.bool();

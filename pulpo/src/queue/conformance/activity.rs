@@ -11,7 +11,7 @@ use crate::queue::{
 };
 
 /// How long it may take until an event can be read.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Returns the part that keeps numbers over time, if this queue has one.
 fn log(harness: &dyn Harness) -> Option<&dyn ActivityLog> {

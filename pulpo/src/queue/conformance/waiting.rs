@@ -11,8 +11,8 @@ use super::steps::{ConsumerExt as _, HarnessExt as _, message, text};
 use crate::queue::{Consumer, Delivery, DequeueFilter, EnqueueAsync, QueueError};
 
 /// Longer than any wait should need to end, and shorter than the wait itself.
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
-const WAIT: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_secs(300);
 
 pub(super) type Waited = Result<Option<Delivery>, QueueError>;
 

