@@ -19,6 +19,7 @@
 //! process between the two has used pulpo.
 
 use std::ops::{Deref, DerefMut};
+#[cfg(any(feature = "tokio", feature = "http", feature = "postgres", test))]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use once_cell::race::OnceBox;
@@ -44,7 +45,7 @@ impl Birthplace {
     }
 
     /// Returns the process with this id.
-    #[cfg(feature = "file")]
+    #[cfg(any(feature = "file", all(feature = "cli", test)))]
     pub(crate) fn of(id: u32) -> Self {
         Self(id)
     }
@@ -172,6 +173,7 @@ impl<T: Default> PerProcess<T> {
 ///
 /// A fork that is made while a thread of its parent holds that lock finds it locked forever. So this remembers which
 /// process began.
+#[cfg(any(feature = "tokio", feature = "http", feature = "postgres", test))]
 #[derive(Debug)]
 pub(crate) struct FirstUse {
     begun: OnceBox<Birthplace>,
@@ -179,12 +181,10 @@ pub(crate) struct FirstUse {
 }
 
 /// The first runtime with sockets, for which Tokio sets up the receipt of signals if any crate of the program uses that.
-#[cfg_attr(
-    not(any(feature = "tokio", feature = "http", feature = "postgres")),
-    allow(dead_code, reason = "for what makes a runtime")
-)]
+#[cfg(any(feature = "tokio", feature = "http", feature = "postgres"))]
 pub(crate) static RUNTIMES: FirstUse = FirstUse::new();
 
+#[cfg(any(feature = "tokio", feature = "http", feature = "postgres", test))]
 impl FirstUse {
     const fn new() -> Self {
         Self { begun: OnceBox::new(), is_done: AtomicBool::new(false) }

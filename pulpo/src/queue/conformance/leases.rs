@@ -11,12 +11,13 @@ use super::steps::{
 use crate::message::MessageId;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Filter, MessageState, QueueError, Settlement};
 
-/// Creates a message whose lease the first consumer has lost.
+/// Creates a message whose lease the first consumer has lost. Its next lease lasts long enough for some calls, even on a
+/// machine that does other things too.
 fn lost(harness: &dyn Harness) -> (Box<dyn Consumer>, Delivery) {
     let mut sleeper = Sleeper::new(harness);
-    harness.put(ttr(message("slow"), SECOND));
+    harness.put(ttr(message("slow"), 2 * SECOND));
     let delivery = sleeper.consumer.take();
-    sleeper.sleep(harness, 2 * SECOND);
+    sleeper.sleep(harness, 3 * SECOND);
     (sleeper.consumer, delivery)
 }
 
@@ -165,11 +166,11 @@ pub(super) fn what_was_put_off_for_too_long_is_lost(harness: &dyn Harness) {
 }
 
 pub(super) fn touch_renews_a_lease(harness: &dyn Harness) {
-    harness.put(ttr(message("long"), 3 * SECOND));
+    harness.put(ttr(message("long"), 6 * SECOND));
     let (mut one, mut two) = (harness.consumer(), harness.consumer());
     let delivery = one.take();
     for _ in 0..2 {
-        harness.pass(2 * SECOND);
+        harness.pass(4 * SECOND);
         touch(&mut *one, &delivery.lease).expect("touch");
     }
     two.nothing();

@@ -93,7 +93,7 @@ pub(super) trait ConsumerExt {
 impl ConsumerExt for Box<dyn Consumer> {
     fn take(&mut self) -> Delivery {
         // A server may need a moment to notice that a connection was closed.
-        for _ in 0..200 {
+        for _ in 0..2000 {
             if let Some(delivery) = self.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue") {
                 return delivery;
             }

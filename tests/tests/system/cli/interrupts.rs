@@ -85,16 +85,16 @@ fn many_that_are_interrupted_say_how_many_are_left() {
 #[test]
 fn a_deletion_of_many_that_is_interrupted_says_how_many_are_deleted() {
     let place = Sandbox::new();
-    well(&place, &["publish", "echo", "--payload", "x", "--count", "60000"]);
+    well(&place, &["publish", "echo", "--payload", "x", "--count", "240000"]);
     let (code, out, err) =
-        interrupted(&place, &["purge", "side", "--yes", "--json"], "INT", || count(&place, &[]) < 60_000);
+        interrupted(&place, &["purge", "side", "--yes", "--json"], "INT", || count(&place, &[]) < 240_000);
     assert_eq!(code, 1, "{err}");
     let told: Value = serde_json::from_str(&out).expect("JSON");
     let deleted = told["deleted"].as_u64().expect("a number");
-    assert!(deleted > 0 && told["matched"] == 60_000, "{out}");
-    assert_eq!(count(&place, &[]), 60_000 - deleted);
+    assert!(deleted > 0 && told["matched"] == 240_000, "{out}");
+    assert_eq!(count(&place, &[]), 240_000 - deleted);
     let expected = format!(
-        "error: deleted {deleted} of 60000 messages; run the same command again for the others: stopped by a signal\n"
+        "error: deleted {deleted} of 240000 messages; run the same command again for the others: stopped by a signal\n"
     );
     assert_eq!(err, expected);
 }
