@@ -24,7 +24,8 @@ impl Pruning {
     /// Creates the service; `None` if the options set no retention.
     pub(super) fn of(shared: &Shared) -> Option<Self> {
         let every = interval(shared.options.retention)?;
-        shared.queue.keeping()?;
+        // A fork has not been told: at a server, it has a state of its own.
+        shared.queue.keeping()?.set_retention(shared.options.retention);
         Some(Self { queue: shared.queue.clone(), stop: shared.stop.clone(), every, fails: false })
     }
 }

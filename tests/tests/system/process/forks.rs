@@ -103,6 +103,17 @@ fn a_fork_that_a_handler_returns_in_ends(place: &Sandbox) {
 }
 
 #[test]
+fn a_fork_that_works_keeps_what_is_done_as_configured() {
+    let place = Sandbox::with_postgres();
+    let mut command = place.command(EMBEDDER, &["work-in-a-fork"]);
+    command.env("PULPO_KEEP_DONE", "1h");
+    assert_eq!(place.start(command).end(), 0, "{}", place.log());
+    let done = place.run(WORKER, &["list", "--state", "done", "--json"]);
+    let done: serde_json::Value = serde_json::from_str(&done.out).expect("JSON");
+    assert_eq!(done.as_array().expect("a list").len(), 2, "by the child and by its parent: {done}");
+}
+
+#[test]
 fn a_fork_works_at_a_server_on_connections_of_its_own() {
     let place = Sandbox::with_beanstalkd();
     let program = place.start(place.command(EMBEDDER, &["work-in-a-fork"]));
