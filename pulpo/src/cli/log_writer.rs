@@ -131,7 +131,7 @@ impl LogWriter {
     pub(super) fn take(&self, lines: &[u8]) {
         if !self.0.birthplace.is_here() {
             let mut output = Output { to: standard_error().0, broken: false };
-            // Of lines that cannot be written, nobody learns.
+            // A write that fails cannot be reported anywhere.
             let _ = output.write(lines, 0, self.0.json);
             return;
         }
