@@ -30,7 +30,7 @@ pub(super) fn parse(token: &str) -> Option<(&str, u64)> {
 }
 
 /// Leases these messages. They share one token, which is unique for each message. Those that must start at once are not
-/// leased ahead, and neither are those after them.
+/// leased ahead, and neither are those after them. Returns the kind of each as well.
 pub(super) fn lease(
     connection: &Connection,
     picked: &limits::Picked,
@@ -38,9 +38,9 @@ pub(super) fn lease(
     (owner, number): (&str, u64),
     now: i64,
     counts: &mut Changes,
-) -> rusqlite::Result<Vec<Leased<Run>>> {
+) -> rusqlite::Result<(Vec<Leased<Run>>, Vec<i64>)> {
     let (token, ids) = (token(owner, number), &picked.ids);
-    let mut leased = Vec::with_capacity(ids.len());
+    let (mut leased, mut kinds) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
     // By what their leases remember of their starts.
     let mut plain: Vec<(Option<&str>, Vec<i64>)> = Vec::new();
     for (place, one) in read(connection, ids, &token, number, now)?.into_iter().enumerate() {
@@ -48,7 +48,7 @@ pub(super) fn lease(
             // Its run does not start yet: from here on, messages are leased ahead.
             break;
         }
-        let note = picked.note(place);
+        let note = picked.note(place, one.kind);
         if one.key_mode == Some(unique::WAITING) {
             // The unique key becomes free here.
             connection
@@ -65,6 +65,7 @@ pub(super) fn lease(
             plain.push((note, vec![one.id]));
         }
         counts.remove(one.kind, MessageState::Ready);
+        kinds.push(one.kind);
         leased.push(one.leased);
     }
     for (note, ids) in plain {
@@ -72,7 +73,7 @@ pub(super) fn lease(
             take(connection, &ids, &token, now, note)?;
         }
     }
-    Ok(leased)
+    Ok((leased, kinds))
 }
 
 /// Marks these messages as leased.

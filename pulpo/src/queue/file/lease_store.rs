@@ -159,8 +159,8 @@ fn lease_next(
     let picked = limits::next(connection, &queues, &request.filter, wanted, &us.search_points.reach(), now)?;
     us.search_points.note(&picked);
     if !picked.ids.is_empty() {
-        let leased = lease(connection, &picked, request, (us.process_lock.id(), number), now, counts)?;
-        picked.start(connection, &request.filter, leased.len(), now)?;
+        let (leased, kinds) = lease(connection, &picked, request, (us.process_lock.id(), number), now, counts)?;
+        picked.start(connection, &request.filter, &kinds, now)?;
         return Ok((Offer::Messages(leased), false));
     }
     if picked.waits_for_runs {

@@ -2,7 +2,8 @@
 //!
 //! Leased messages count as running, so a worker that dies frees its share when its lease ends. Starts are counted in a
 //! separate table, for the period of the rate. Each worker brings its own limits. Without limits, and while nothing is
-//! held back, all this costs one query of an empty table.
+//! held back, all this costs one query of an empty table. Limits without keys that have room for a whole claim cost one
+//! count for each claim: only messages that one of them may refuse are examined one by one.
 //!
 //! # Invariants
 //! - A limit is checked in the transaction that leases, and all processes take turns in these: no limit is ever
@@ -18,7 +19,7 @@ use rusqlite::{Connection, params};
 
 use self::budget::{Budget, all_allow, covers};
 use self::held_back::HeldBack;
-use self::search::{Candidate, Search, SearchEnd};
+use self::search::{Search, SearchEnd};
 use self::starts::Starts;
 use super::dequeue::{self, ReadyKind};
 use crate::clock::lock;
@@ -45,19 +46,22 @@ pub(super) struct Picked {
     pub(super) is_cut: bool,
     /// For each kind that was searched by key, the key from which on the next search continues.
     points: Vec<(i64, Option<String>)>,
-    /// The starts to count; for each message its place among these, and its key.
+    /// How many are for waiting lanes. Those behind them are leased ahead.
+    at_once: usize,
+    /// The starts to count, for each kind that has a rate.
     starts: Vec<KindStarts>,
-    counted: Vec<(usize, String)>,
+    /// The key of each message; empty if no limit asked for it.
+    keys: Vec<String>,
 }
 
 /// The starts of the picked messages of one kind, either those for waiting lanes or those ahead.
 #[derive(Debug)]
 struct KindStarts {
-    kind: usize,
+    kind: i64,
     is_ahead: bool,
     of_rates: Vec<Starts>,
-    /// For the leases; `None` without a rate.
-    note: Option<String>,
+    /// For the leases.
+    note: String,
 }
 
 /// How many messages are wanted.
@@ -113,21 +117,28 @@ pub(super) fn next(
         .filter(|limit| kinds.iter().any(|kind| covers(limit, kind)))
         .map(|limit| Budget::of(connection, limit, filter, now))
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut are_free = budgets.is_empty();
+    let mut are_free = true;
     for kind in &kinds {
         are_free = are_free && !held.covers(&kind.request_type)?;
     }
-    if are_free {
-        return Ok(Picked { ids: dequeue::next(connection, queues, filter, most)?, ..Picked::default() });
+    for budget in &budgets {
+        are_free = are_free && budget.has_room_for(wanted)?;
     }
-    let mut picked = Picked::default();
+    let mut picked = Picked { at_once: wanted.at_once, ..Picked::default() };
+    if are_free {
+        picked.ids = dequeue::next(connection, queues, filter, most)?;
+        picked.count_starts(&budgets, &kinds);
+        return Ok(picked);
+    }
     let mut candidates = Vec::new();
     for (index, kind) in kinds.iter().enumerate() {
         let (budgets, end) = (budgets.clone(), SearchEnd::default());
         let mut search = Search { connection, kind, index, held: &held, budgets, most, reach, end };
         candidates.extend(search.candidates()?);
         picked.is_cut |= search.end.is_cut;
-        picked.points.push((kind.id, search.end.next_key));
+        if search.end.is_by_key {
+            picked.points.push((kind.id, search.end.next_key));
+        }
     }
     candidates.sort_unstable_by_key(|candidate| (candidate.priority, candidate.id));
     let mut singles = Singles::default();
@@ -143,8 +154,9 @@ pub(super) fn next(
         singles.take(filter, kind);
         budgets.iter_mut().filter(|budget| budget.covers(kind)).for_each(|budget| budget.spend(&candidate.key));
         picked.ids.push(candidate.id);
-        picked.add_start(&budgets, kind, candidate, is_ahead);
+        picked.keys.push(candidate.key);
     }
+    picked.count_starts(&budgets, &kinds);
     picked.is_cut &= picked.ids.is_empty();
     if picked.ids.is_empty() {
         picked.waits_for_runs = budgets.iter().any(Budget::waits_for_runs);
@@ -154,44 +166,53 @@ pub(super) fn next(
 }
 
 impl Picked {
-    fn add_start(&mut self, budgets: &[Budget<'_>], kind: &ReadyKind, candidate: Candidate, is_ahead: bool) {
-        let is_same = |starts: &KindStarts| starts.kind == candidate.kind && starts.is_ahead == is_ahead;
-        let place = self.starts.iter().rposition(is_same).unwrap_or_else(|| {
-            let mine = budgets.iter().filter(|budget| budget.covers(kind));
-            let of_rates: Vec<_> = mine.filter_map(|budget| budget.starts(kind, is_ahead)).collect();
-            let note = (!of_rates.is_empty()).then(|| starts::note(&of_rates));
-            self.starts.push(KindStarts { kind: candidate.kind, is_ahead, of_rates, note });
-            self.starts.len() - 1
-        });
-        self.counted.push((place, candidate.key));
+    /// Prepares to count the starts of messages of these kinds.
+    fn count_starts(&mut self, budgets: &[Budget<'_>], kinds: &[ReadyKind]) {
+        for kind in kinds {
+            let mine: Vec<_> = budgets.iter().filter(|budget| budget.covers(kind)).collect();
+            for is_ahead in [false, true] {
+                let of_rates: Vec<_> = mine.iter().filter_map(|budget| budget.starts(kind, is_ahead)).collect();
+                if !of_rates.is_empty() {
+                    let note = starts::note(&of_rates);
+                    self.starts.push(KindStarts { kind: kind.id, is_ahead, of_rates, note });
+                }
+            }
+        }
     }
 
-    /// Returns what the lease of the message at this place remembers of its start.
-    pub(super) fn note(&self, place: usize) -> Option<&str> {
-        let (starts, _) = self.counted.get(place)?;
-        self.starts[*starts].note.as_deref()
+    /// Returns where the starts of a message of this kind at this place are counted.
+    fn starts(&self, place: usize, kind: i64) -> Option<usize> {
+        let is_ahead = place >= self.at_once;
+        self.starts.iter().position(|starts| starts.kind == kind && starts.is_ahead == is_ahead)
+    }
+
+    /// Returns what the lease of the message at this place, which is of this kind, remembers of its start.
+    pub(super) fn note(&self, place: usize, kind: i64) -> Option<&str> {
+        self.starts(place, kind).map(|starts| &*self.starts[starts].note)
     }
 
     /// Counts the first of the picked messages, which have been leased, as started now, as part of the run that they
-    /// join. The others are not leased ahead.
+    /// join. The others are not leased ahead. `kinds` has the kind of each that was leased.
     pub(super) fn start(
         mut self,
         connection: &Connection,
         filter: &DequeueFilter,
-        leased: usize,
+        kinds: &[i64],
         now: i64,
     ) -> rusqlite::Result<()> {
         if let Some(first) = filter.joins.as_ref().filter(|_| !filter.limits.is_empty()) {
             let mut join = connection.prepare_cached("UPDATE message SET run = ?2 WHERE id = ?1 AND state = 2")?;
-            for id in self.ids.iter().take(leased) {
+            for id in self.ids.iter().take(kinds.len()) {
                 join.execute(params![id, first.as_str().parse::<i64>().ok()])?;
             }
         }
-        if self.starts.iter().all(|starts| starts.of_rates.is_empty()) {
+        if self.starts.is_empty() {
             return Ok(());
         }
-        for (place, key) in self.counted.iter().take(leased) {
-            self.starts[*place].of_rates.iter_mut().for_each(|starts| starts.add(key));
+        for (place, kind) in kinds.iter().enumerate() {
+            let Some(starts) = self.starts(place, *kind) else { continue };
+            let key = self.keys.get(place).map_or("", |key| key);
+            self.starts[starts].of_rates.iter_mut().for_each(|starts| starts.add(key));
         }
         self.starts.iter().flat_map(|starts| &starts.of_rates).try_for_each(|starts| starts.count(connection))?;
         starts::forget(connection, now)

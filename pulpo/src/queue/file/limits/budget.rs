@@ -1,4 +1,4 @@
-//! The rest of a limit.
+//! What remains of a limit.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rusqlite::Connection;
 
+use super::Wanted;
 use super::starts::{self, Starts};
 use crate::queue::file::dequeue::ReadyKind;
 use crate::queue::{DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope};
@@ -20,7 +21,7 @@ const STARTS_WITHIN: i64 = 20_000;
 /// For rates below this nothing is leased ahead, nor for any rate that is half used up.
 const LEAST_AHEAD: u64 = 64;
 
-/// The rest of a limit. A clone starts from the same rest, and is used up on its own.
+/// What remains of a limit. A clone has the same remainder, and is spent separately.
 #[derive(Clone)]
 pub(super) struct Budget<'a> {
     connection: &'a Connection,
@@ -181,6 +182,21 @@ impl<'a> Budget<'a> {
             LimitKind::Rate(_) => rate,
             LimitKind::Running(_) => running,
         }
+    }
+
+    /// Returns whether a whole claim may start, whatever its messages are. `false` for a limit with keys, which has to
+    /// see each message.
+    pub(super) fn has_room_for(&self, Wanted { at_once, ahead }: Wanted) -> rusqlite::Result<bool> {
+        let takes_runs = matches!(self.limit.kind, LimitKind::Running(_));
+        if self.limit.by_key || takes_runs && (self.joins || self.takes_batches()) {
+            return Ok(false);
+        }
+        let most = match self.limit.kind {
+            LimitKind::Rate(_) if ahead > 0 && self.most() < LEAST_AHEAD => return Ok(false),
+            LimitKind::Rate(_) if ahead > 0 => self.most() / 2,
+            _ => self.most(),
+        };
+        Ok(self.used("")?.count.saturating_add((at_once + ahead) as u64) <= most)
     }
 
     /// Returns whether another message with this key may start.

@@ -49,7 +49,9 @@ pub(super) struct Search<'a> {
 /// Where a search has ended.
 #[derive(Debug, Default)]
 pub(super) struct SearchEnd {
-    /// From which key on the next search continues.
+    /// Whether it went from key to key.
+    pub(super) is_by_key: bool,
+    /// From which key on the next search continues. `None` if it has reached the last one.
     pub(super) next_key: Option<String>,
     /// Whether there may be messages of keys that it has not examined.
     pub(super) is_cut: bool,
@@ -112,15 +114,15 @@ impl Search<'_> {
             Reach::All => (String::new(), usize::MAX),
             Reach::From(points) => (points.get(&kind).cloned().unwrap_or_default(), KEYS_AT_ONCE),
         };
-        self.end.is_cut = !from.is_empty();
+        self.end = SearchEnd { is_by_key: true, next_key: None, is_cut: !from.is_empty() };
         while let Some(key) = next_key.query_row(params![kind, from], |row| row.get::<_, Option<String>>(0))? {
             if keys_left == 0 {
-                self.end = SearchEnd { next_key: Some(key), is_cut: true };
+                self.end = SearchEnd { next_key: Some(key), is_cut: true, ..self.end };
                 break;
             }
             keys_left -= 1;
             self.first_of(found, &mut of_key, params![kind, key, limit], &key)?;
-            // No key contains a NUL, so this comes right after it.
+            // The text that comes right after it.
             from = format!("{key}\0");
             if found.len() >= most {
                 self.end.next_key = Some(if matches!(self.reach, Reach::All) { key } else { from });

@@ -39,11 +39,11 @@ fn within(rate: Rate) -> [Limit; 1] {
 
 /// Starts all messages that these limits let start, and returns how many.
 fn start_all(queue: &FileQueue, limits: &[Limit]) -> usize {
-    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     let filter = DequeueFilter::all().limits(limits);
     let mut count = 0;
-    while let Some(delivery) = seat.dequeue(&filter, Duration::ZERO).expect("a look") {
-        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
+    while let Some(delivery) = consumer.dequeue(&filter, Duration::ZERO).expect("a look") {
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
         count += 1;
     }
     count
@@ -62,22 +62,59 @@ fn a_long_rate_has_few_rows_however_much_has_started() {
     let queue = queue(&clock);
     queue.enqueue(vec![job("a"); 6000]).expect("published");
     let limits = within(Rate::new(5000, day));
-    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     let filter = DequeueFilter::all().limits(limits.clone());
     for _ in 0..4000 {
         // Each at a time of its own.
         clock.advance(Duration::from_millis(3));
-        let delivery = seat.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
-        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
+        let delivery = consumer.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
     }
     assert!(rows(&queue) <= 3, "{} rows", rows(&queue));
-    drop(seat);
+    drop(consumer);
     assert_eq!(start_all(&queue, &limits), 1000);
     // None leaves the period early, and all do at most a thousandth of it late.
     clock.advance(day - Duration::from_millis(3 * 4001));
     assert_eq!(start_all(&queue, &limits), 0);
     clock.advance(Duration::from_secs(2 * 87));
     assert_eq!(start_all(&queue, &limits), 1000);
+}
+
+#[test]
+fn messages_are_examined_one_by_one_only_if_a_limit_may_refuse_one() {
+    let (clock, day) = (at_nine(), Duration::from_secs(24 * 60 * 60));
+    let queue = queue(&clock);
+    queue.enqueue(vec![job("a"); 300]).expect("published");
+    let scope = || LimitScope::handler(["job"], false);
+    let rate = |starts| Limit::new(scope(), LimitKind::Rate(Rate::new(starts, day)));
+    let running = |most| Limit::new(scope(), LimitKind::Running(most));
+    // The limit, how many are wanted for waiting lanes and ahead, how many may start, and whether each was examined.
+    let cases = [
+        (rate(100), 100, 0, 100, false),
+        (rate(100), 101, 0, 100, true),
+        (rate(100).by_key(), 10, 0, 10, true),
+        (rate(100), 10, 40, 50, false),
+        (rate(100), 10, 41, 50, true),
+        (rate(63), 1, 1, 1, true),
+        (running(100), 10, 90, 100, false),
+        (running(100), 10, 91, 100, true),
+        (running(100).by_key(), 10, 10, 20, true),
+    ];
+    queue
+        .0
+        .writer
+        .write(Durability::Lazy, move |connection| {
+            for (limit, at_once, ahead, count, is_examined) in &cases {
+                let filter = DequeueFilter::all().limits([limit.clone()]);
+                let wanted = Wanted { at_once: *at_once, ahead: *ahead };
+                let now = micros(clock.now());
+                let picked = super::next(connection, &["a".to_owned()], &filter, wanted, &Reach::All, now)?;
+                assert_eq!(picked.ids.len(), *count, "{limit:?} {wanted:?}");
+                assert_eq!(!picked.keys.is_empty(), *is_examined, "{limit:?} {wanted:?}");
+            }
+            Ok(())
+        })
+        .expect("picked");
 }
 
 #[test]
@@ -163,12 +200,12 @@ fn keys_behind_thousands_that_must_wait_start_while_other_jobs_do() {
     queue.enqueue(vec![job("9999")]).expect("published");
     let other = || NewMessage::new("a", "other", r#"{"header": {"request_type": "other"}, "body": {}}"#);
     queue.enqueue((0..40).map(|_| other()).collect()).expect("published");
-    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     let filter = DequeueFilter::all().limits(limits);
     let mut types = Vec::new();
-    while let Some(delivery) = seat.dequeue(&filter, Duration::ZERO).expect("a look") {
+    while let Some(delivery) = consumer.dequeue(&filter, Duration::ZERO).expect("a look") {
         types.push(delivery.text.windows(5).any(|text| text == b"other"));
-        seat.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
     }
     assert_eq!(types.len(), 41);
     assert!(types[..20].contains(&false), "behind all of the others: {types:?}");
