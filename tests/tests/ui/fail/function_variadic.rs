@@ -4,7 +4,7 @@ struct Ping {
 }
 
 #[pulpo::handler("a")]
-fn a(ping: Ping, ...) {
+fn a(ping: Ping, _: ...) {
     let _ = ping.a;
 }
 
