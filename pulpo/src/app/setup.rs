@@ -18,7 +18,7 @@ use crate::state::States;
 /// pulpo::main! {
 ///     setup: |app| {
 ///         app.state(Mailer { from: std::env::var("MAIL_FROM")? });
-///         Ok::<(), std::env::VarError>(())
+///         Ok(())
 ///     }
 /// }
 /// # }
@@ -59,7 +59,7 @@ impl App {
     ///     setup: |app| {
     ///         let pool = app.block_on(Pool::connect("postgres://localhost/shop"))?;
     ///         app.state(pool);
-    ///         Ok::<(), std::io::Error>(())
+    ///         Ok(())
     ///     }
     /// }
     /// # }

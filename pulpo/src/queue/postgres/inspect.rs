@@ -310,7 +310,7 @@ fn pinned(row: &Row) -> Result<String, PostgresError> {
 }
 
 /// How many rows of messages were inserted, changed and deleted. The server counts them, and learns the numbers of a
-/// session within a second, or when it ends.
+/// session when it is idle, at most ten seconds later, or when it ends.
 const CHANGES: Sql =
     "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint FROM pg_catalog.pg_stat_user_tables
     WHERE relid IN ('SCHEMA.message'::regclass, 'SCHEMA.archive'::regclass)";
