@@ -15,6 +15,9 @@ use pulpo_tests::postgres::{Pooler, PostgresServer};
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::{ids, wait};
 
+mod limits;
+mod settings;
+
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const LONG_LEASE_WORKER: &str = env!("CARGO_BIN_EXE_long_lease_worker");
 

@@ -28,6 +28,30 @@ fn relay(place: &Sandbox, url: &str) -> String {
     said.out
 }
 
+/// The settings of a role or a database change how PostgreSQL reads and writes values.
+#[test]
+fn an_outbox_works_whatever_the_session_makes_of_dates_and_numbers() {
+    let (place, server) = (Sandbox::new(), PostgresServer::shared());
+    let (url, _) = database(&server, "odd_settings");
+    for setting in [
+        "datestyle = 'SQL, DMY'",
+        "timezone = 'Asia/Kolkata'",
+        "intervalstyle = 'sql_standard'",
+        "extra_float_digits = -15",
+        "standard_conforming_strings = off",
+        "default_transaction_isolation = 'serializable'",
+    ] {
+        drop(server.psql(&format!("ALTER DATABASE odd_settings SET {setting}")));
+    }
+    let (mut client, pulpo) = (connect(&url), pulpo(&place));
+    let mut transaction = client.transaction().expect("begun");
+    pulpo.publish_in(&mut transaction, Invoice { order: 1 }).expect("published");
+    transaction.commit().expect("committed");
+    assert_eq!(relay(&place, &url), "moved 1 job\n");
+    assert_eq!(relay(&place, &url), "moved 0 jobs\n", "it was deleted");
+    assert_eq!(waiting_in(&pulpo), 1);
+}
+
 #[test]
 fn a_transaction_that_commits_after_a_later_one_was_moved_loses_nothing() {
     let (place, server) = (Sandbox::new(), PostgresServer::shared());

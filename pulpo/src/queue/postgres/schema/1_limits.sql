@@ -106,7 +106,7 @@ BEGIN
                 IF count >= most THEN
                     first := first + (one->>'period')::bigint * interval '1 microsecond';
                     used := used || jsonb_build_object('wake',
-                        least((used->>'wake')::float8, extract(epoch FROM first)::float8));
+                        least((used->>'wake')::numeric, extract(epoch FROM first)::numeric));
                 END IF;
             END IF;
             -- Nothing is leased ahead within a low rate, or once half of a rate is
@@ -121,13 +121,14 @@ $room$;
 -- Returns when a start counts. One that is leased ahead begins within 20
 -- milliseconds, and counts at the end of these. Of a rate of many starts, those of a
 -- thousandth of its period count together at its end, so that it has at most about
--- a thousand rows.
+-- a thousand rows. It is one expression, so that PostgreSQL makes it a part of the
+-- statement that calls it.
 CREATE FUNCTION SCHEMA.counted_at(moment timestamptz, is_ahead boolean, most bigint, period bigint) RETURNS timestamptz
 LANGUAGE sql STABLE AS $counted_at$
-    SELECT CASE WHEN period / 1000 > 1 AND most > 1000 THEN
-        begins + ((period / 1000 - (extract(epoch FROM begins) * 1000000)::bigint % (period / 1000)) % (period / 1000))
-            * interval '1 microsecond' ELSE begins END
-    FROM (SELECT CASE WHEN is_ahead THEN moment + interval '20 milliseconds' ELSE moment END AS begins) AS start
+    SELECT moment + CASE WHEN is_ahead THEN 20000 ELSE 0 END * interval '1 microsecond'
+        + CASE WHEN period / 1000 > 1 AND most > 1000 THEN (period / 1000
+            - ((extract(epoch FROM moment) * 1000000)::bigint + CASE WHEN is_ahead THEN 20000 ELSE 0 END) % (period / 1000))
+            % (period / 1000) ELSE 0 END * interval '1 microsecond'
 $counted_at$;
 
 -- Leases the first messages of these kinds, `total` of them, those after `lanes`
@@ -150,8 +151,8 @@ BEGIN
             AND (period IS NULL OR cap >= 64 AND cap / 2 - amount >= total)), true),
         coalesce(jsonb_agg(jsonb_build_object('queue', bound.queue, 'request_type', bound.request_type, 'period', period,
             'scope', CASE WHEN of_queue THEN 'queue ' || bound.queue ELSE 'handler ' || bound.request_type END,
-            'at', SCHEMA.counted_at(instant, false, cap, period)::text,
-            'early_at', SCHEMA.counted_at(instant, true, cap, period)::text)) FILTER (WHERE period IS NOT NULL), '[]')
+            'at', SCHEMA.counted_at(instant, false, cap, period),
+            'early_at', SCHEMA.counted_at(instant, true, cap, period))) FILTER (WHERE period IS NOT NULL), '[]')
         INTO is_roomy, rates
     FROM (SELECT said.*, kind->>'queue' AS queue, kind->>'type' AS request_type, CASE WHEN period IS NULL
                 THEN coalesce((counted->>((place - 1) || ' '))::bigint, 0)
@@ -165,7 +166,7 @@ BEGIN
                 ARRAY(SELECT jsonb_array_elements_text(one->'scopes')) AS scopes
             FROM jsonb_array_elements(of_limits) WITH ORDINALITY AS numbered(one, place)) AS said
         JOIN jsonb_array_elements(of_kinds) AS kind
-            ON coalesce(said.only_queue = kind->>'queue', said.types ? (kind->>'type'))) AS bound;
+            ON coalesce(said.only_queue = kind->>'queue', said.types ? (kind->>'type')) OFFSET 0) AS bound;
     IF NOT is_roomy THEN
         RETURN;
     END IF;
@@ -205,23 +206,25 @@ BEGIN
             FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > lanes AS is_early FROM held)
                 AS numbered) AS after
         WHERE NOT after.waits),
+    leased AS (
+        UPDATE SCHEMA.message SET state = 2, lease = its_token, since = instant, ahead = chosen.is_early,
+            lease_ends = instant + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
+        FROM chosen WHERE message.ctid = chosen.place
+        RETURNING message.*),
+    -- Of what was leased: the place of a message that another transaction has changed
+    -- since the look is not found, and the next claim takes it.
     kept AS (
         INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
         SELECT start.scope, '', start.at, sum(start.count), max(start.at + start.period * interval '1 microsecond')
         FROM (SELECT rate->>'scope' AS scope, (rate->>'period')::bigint AS period, part.count,
                 (rate->>CASE WHEN part.is_early THEN 'early_at' ELSE 'at' END)::timestamptz AS at
-            FROM (SELECT chosen.queue, chosen.request_type, chosen.is_early, count(*) AS count
-                FROM chosen GROUP BY 1, 2, 3) AS part
+            FROM (SELECT leased.queue, leased.request_type, leased.ahead AS is_early, count(*) AS count
+                FROM leased GROUP BY 1, 2, 3) AS part
             JOIN jsonb_array_elements(rates) AS rate
                 ON rate->>'queue' = part.queue AND rate->>'request_type' = part.request_type) AS start
         GROUP BY start.scope, start.at ORDER BY start.scope, start.at
         ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
-            ends = greatest(started.ends, excluded.ends)),
-    leased AS (
-        UPDATE SCHEMA.message SET state = 2, lease = its_token, since = instant, ahead = chosen.is_early,
-            lease_ends = instant + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
-        FROM chosen WHERE message.ctid = chosen.place
-        RETURNING message.*)
+            ends = greatest(started.ends, excluded.ends))
     SELECT leased.id, leased.queue, leased.request_type, leased.attempts, leased.abandoned, leased.due_since,
         leased.left_since, leased.ttr, leased.text, leased.ahead, leased.alone
     FROM leased ORDER BY leased.priority, leased.id;
@@ -255,8 +258,8 @@ BEGIN
         SELECT place, cap, period, by_key, scopes, kind.queue, kind.request_type,
             CASE WHEN of_queue THEN 'queue ' || kind.queue ELSE 'handler ' || kind.request_type END
                 || CASE WHEN by_key THEN ' by key' ELSE '' END AS scope,
-            SCHEMA.counted_at(instant, false, cap, period)::text AS at_once,
-            SCHEMA.counted_at(instant, true, cap, period)::text AS at_early
+            SCHEMA.counted_at(instant, false, cap, period) AS at_once,
+            SCHEMA.counted_at(instant, true, cap, period) AS at_early
         FROM (SELECT place, one->'types' AS types, one->>'queue' AS queue, one->>'queue' IS NOT NULL AS of_queue,
                 (one->>'most')::bigint AS cap, (one->>'period')::bigint AS period, (one->>'by_key')::boolean AS by_key,
                 ARRAY(SELECT jsonb_array_elements_text(one->'scopes')) AS scopes
@@ -341,21 +344,22 @@ BEGIN
             FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > lanes AS is_early FROM held)
                 AS numbered) AS after
         WHERE NOT after.waits AND (NOT after.is_early OR after.fits_early)),
-    kept AS (
-        INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
-        SELECT start.scope, start.key, start.at, start.count, start.at + rate.period * interval '1 microsecond'
-        FROM (SELECT start->>0 AS scope, start->>1 AS key, (start->>2)::timestamptz AS at, count(*) AS count
-            FROM chosen, jsonb_array_elements(chosen.starts) AS start GROUP BY 1, 2, 3) AS start
-        JOIN (SELECT bound.scope, max(bound.period) AS period FROM bound GROUP BY bound.scope) AS rate
-            ON rate.scope = start.scope
-        ORDER BY start.scope, start.key, start.at
-        ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
-            ends = greatest(started.ends, excluded.ends)),
     leased AS (
         UPDATE SCHEMA.message SET state = 2, lease = its_token, since = instant, ahead = chosen.is_early,
             lease_ends = instant + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
         FROM chosen WHERE message.ctid = chosen.place
-        RETURNING message.*)
+        RETURNING message.*),
+    -- Of what was leased, as above.
+    kept AS (
+        INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
+        SELECT start.scope, start.key, start.at, start.count, start.at + rate.period * interval '1 microsecond'
+        FROM (SELECT start->>0 AS scope, start->>1 AS key, (start->>2)::timestamptz AS at, count(*) AS count
+            FROM leased, jsonb_array_elements(leased.starts) AS start GROUP BY 1, 2, 3) AS start
+        JOIN (SELECT bound.scope, max(bound.period) AS period FROM bound GROUP BY bound.scope) AS rate
+            ON rate.scope = start.scope
+        ORDER BY start.scope, start.key, start.at
+        ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
+            ends = greatest(started.ends, excluded.ends))
     SELECT leased.id, leased.queue, leased.request_type, leased.attempts, leased.abandoned, leased.due_since,
         leased.left_since, leased.ttr, leased.text, leased.ahead, leased.alone
     FROM leased ORDER BY leased.priority, leased.id;
@@ -380,7 +384,9 @@ RETURNS TABLE(
     leased_id bigint, leased_queue text, leased_type text, leased_attempts integer, leased_abandoned integer,
     leased_due_since timestamptz, leased_left_since timestamptz, leased_ttr bigint, leased_text text,
     leased_ahead boolean, leased_alone boolean, wake_in float8, waits_for_runs boolean)
-LANGUAGE plpgsql AS $claim_limited$
+-- As our own sessions have them. Those of a pooler do not, and there compiling the
+-- plans would take longer than the claim.
+LANGUAGE plpgsql SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $claim_limited$
 DECLARE
     most bigint := at_once + ahead;
     moment timestamptz;
@@ -391,6 +397,8 @@ DECLARE
     used jsonb;
     is_rated boolean;
     is_done boolean := false;
+    counts_runs boolean;
+    takes_batches boolean;
     key_used jsonb;
     room bigint;
     rooms jsonb;
@@ -444,24 +452,37 @@ BEGIN
             jsonb_array_elements(kinds) AS kind
         WHERE coalesce(one->>'queue' = kind->>'queue', one->'types' ? (kind->>'type')) ORDER BY key) AS locks;
     moment := clock_timestamp();
-    -- The running messages, by the keys of each limit that counts runs.
-    SELECT coalesce(jsonb_object_agg(slot, runs), '{}')
-        || coalesce(jsonb_object_agg('joins ' || slot, true) FILTER (WHERE is_joined), '{}') INTO used
-    FROM (SELECT (place - 1) || ' ' || key AS slot, bool_or(first = joins) AS is_joined,
-            count(DISTINCT first) FILTER (WHERE first IS DISTINCT FROM joins) AS runs
-        FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
-        CROSS JOIN LATERAL (SELECT coalesce(run, id) AS first,
-                CASE WHEN (one->>'by_key')::boolean THEN split_part(coalesce(limit_key, ''), E'\n', 2) ELSE '' END AS key
-            FROM SCHEMA.message WHERE state = 2
-                AND coalesce(one->>'queue' = message.queue, one->'types' ? message.request_type)) AS running
-        WHERE one->'period' = 'null' GROUP BY place, key) AS runs_of_key;
-    is_rated := EXISTS (SELECT FROM jsonb_array_elements(limits) AS one WHERE one->'period' <> 'null');
+    SELECT coalesce(bool_or(period <> 'null'), false), coalesce(bool_or(period = 'null'), false),
+            coalesce(bool_or(period = 'null' AND batches), false) INTO is_rated, counts_runs, takes_batches
+        FROM (SELECT one->'period' AS period, (one->>'batches')::boolean AS batches
+            FROM jsonb_array_elements(limits) AS one) AS said;
+    used := '{}';
+    IF counts_runs THEN
+        -- The running messages, by the keys of each limit that counts runs. Those of a
+        -- batch are one run. Most are counted by kind and key before any limit looks at
+        -- them.
+        WITH running AS MATERIALIZED (
+            SELECT id, run, queue, request_type, limit_key FROM SCHEMA.message WHERE state = 2),
+        batch AS MATERIALIZED (
+            SELECT run AS first FROM running WHERE run IS NOT NULL UNION SELECT joins WHERE joins IS NOT NULL),
+        alike AS MATERIALIZED (
+            SELECT running.queue, running.request_type, running.limit_key, batch.first, count(*) AS amount
+            FROM running LEFT JOIN batch ON batch.first = coalesce(running.run, running.id) GROUP BY 1, 2, 3, 4)
+        SELECT coalesce(jsonb_object_agg(slot, runs), '{}')
+            || coalesce(jsonb_object_agg('joins ' || slot, true) FILTER (WHERE is_joined), '{}') INTO used
+        FROM (SELECT (place - 1) || ' ' || key AS slot, bool_or(first = joins) AS is_joined,
+                coalesce(sum(amount) FILTER (WHERE first IS NULL), 0)
+                    + count(DISTINCT first) FILTER (WHERE first IS DISTINCT FROM joins) AS runs
+            FROM jsonb_array_elements(limits) WITH ORDINALITY AS counted(one, place)
+            CROSS JOIN LATERAL (SELECT first, amount, CASE WHEN (one->>'by_key')::boolean
+                    THEN split_part(coalesce(limit_key, ''), E'\n', 2) ELSE '' END AS key
+                FROM alike WHERE coalesce(one->>'queue' = alike.queue, one->'types' ? alike.request_type)) AS counted_run
+            WHERE one->'period' = 'null' GROUP BY place, key) AS runs_of_key;
+    END IF;
 
     -- Most claims find room in all limits, or what they want among the first
     -- messages. Batches are rare, and so is anything that is held back.
-    IF joins IS NULL AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > moment)
-        AND NOT EXISTS (SELECT FROM jsonb_array_elements(limits) AS one
-            WHERE one->'period' = 'null' AND (one->>'batches')::boolean) THEN
+    IF joins IS NULL AND NOT takes_batches AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > moment) THEN
         IF single_types = '{}' AND single_queues = '{}' THEN
             RETURN QUERY SELECT first.*, NULL::float8, NULL::boolean
                 FROM SCHEMA.claim_roomy(kinds, limits, used, at_once, most, token, moment, never_ahead) AS first;
@@ -486,11 +507,11 @@ BEGIN
     -- The first messages of each kind that could start if there were no other kind.
     FOR k IN SELECT kind->>'queue' AS queue, kind->>'type' AS type, (kind->>'is_keyed')::boolean AS is_keyed,
             (kind->>'is_limited')::boolean AS is_limited FROM jsonb_array_elements(kinds) AS kind LOOP
-        SELECT array_agg(key) AS keys, min(extract(epoch FROM until))::float8 AS wake, bool_or(key = '') AS is_all INTO m
+        SELECT array_agg(key) AS keys, min(extract(epoch FROM until))::numeric AS wake, bool_or(key = '') AS is_all INTO m
             FROM SCHEMA.held_back WHERE held_back.request_type = k.type AND until > moment;
         held_keys := coalesce(m.keys, '{}');
         IF m.wake IS NOT NULL THEN
-            used := used || jsonb_build_object('wake', least((used->>'wake')::float8, m.wake));
+            used := used || jsonb_build_object('wake', least((used->>'wake')::numeric, m.wake));
         END IF;
         CONTINUE WHEN m.is_all;
         IF NOT coalesce(k.is_keyed, false) AND held_keys = '{}' THEN
@@ -589,7 +610,7 @@ BEGIN
             END IF;
         END LOOP;
         IF free_at IS NOT NULL THEN
-            used := used || jsonb_build_object('wake', least((used->>'wake')::float8, extract(epoch FROM free_at)::float8));
+            used := used || jsonb_build_object('wake', least((used->>'wake')::numeric, extract(epoch FROM free_at)::numeric));
         END IF;
     END LOOP;
 
@@ -605,7 +626,11 @@ BEGIN
         SELECT * INTO used, room FROM SCHEMA.room(limits, m.queue, m.request_type, m.limit_key, is_ahead,
             joins IS NOT NULL, moment, used);
         CONTINUE WHEN room <= 0;
-        PERFORM FROM SCHEMA.message WHERE id = m.id AND state = 0 FOR UPDATE SKIP LOCKED;
+        -- If another transaction has changed it since, its kind or its key may be
+        -- another one.
+        PERFORM FROM SCHEMA.message WHERE id = m.id AND state = 0 AND message.queue = m.queue
+            AND message.request_type = m.request_type AND coalesce(message.limit_key, '') = m.limit_key
+            FOR UPDATE SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         picked := picked || m.id;
         picked_ahead := picked_ahead || is_ahead;

@@ -59,7 +59,7 @@ BEGIN
         RAISE EXCEPTION '`delay`: expected a time such as 2026-11-23T09:00:00Z, got %', given->'delay'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- Earlier times are as long past, and may have no year that can be written.
+    -- Earlier times count as past too, and may have no year that can be written.
     delay := CASE WHEN delay < 'epoch' THEN 'epoch' ELSE delay END;
     given := jsonb_strip_nulls(given) || jsonb_build_object('request_type', publish_job.request_type, 'priority', urgency);
     IF delay IS NOT NULL THEN
@@ -83,7 +83,8 @@ BEGIN
         ELSIF unique_for <> 'unfinished' THEN
             mode := 2;
             -- Only the forms that programs in Rust write; an interval accepts more.
-            IF unique_for ~ '^(\s*\d+\s*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?|d|days?|w|weeks?))+\s*$' THEN
+            -- Without backslashes, which a session may read as escapes.
+            IF unique_for ~ '^([[:space:]]*[0-9]+[[:space:]]*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?|d|days?|w|weeks?))+[[:space:]]*$' THEN
                 micros := extract(epoch FROM unique_for::interval) * 1000000;
             END IF;
             IF coalesce(micros, 0) <= 0 THEN

@@ -1,0 +1,70 @@
+//! Limits, while other transactions change the messages that a claim has found.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use pulpo::queue::{
+    DequeueFilter, Inspection as _, Limit, LimitKind, LimitScope, NewMessage, QueueAdapter as _, Settlement, Unique,
+};
+use pulpo::{OnDuplicate, Rate, UniqueFor};
+use pulpo_tests::postgres::PostgresServer;
+
+use super::{connect, schema_of};
+
+/// The number of keys, each of which has one message at most.
+const KEYS: u64 = 20;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn latest(number: u64) -> NewMessage {
+    let key = Unique::new((number % KEYS).to_string()).unique_for(UniqueFor::Waiting);
+    NewMessage::new("mail", "type", number.to_string()).unique(key.on_duplicate(OnDuplicate::Replace))
+}
+
+/// A message that is replaced between the look of a claim and its lock is left to the next claim,
+/// and so is its start.
+#[test]
+fn a_start_is_counted_only_for_a_message_that_is_leased() {
+    let server = PostgresServer::shared();
+    let all = Limit::new(LimitScope::handler(["type"], false), LimitKind::Rate(Rate::new(1_000_000, HOUR)));
+    for limit in [all.clone(), all.by_key()] {
+        let (url, stop, published) = (server.fresh_url(), AtomicBool::new(false), AtomicU64::new(0));
+        let queue = connect(&url);
+        let filter = DequeueFilter::all().limits([limit.clone()]);
+        let mut taken = 0;
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let queue = connect(&url);
+                    while !stop.load(Ordering::SeqCst) {
+                        let number = published.fetch_add(1, Ordering::SeqCst);
+                        queue.enqueue(vec![latest(number)]).expect("enqueue");
+                    }
+                });
+            }
+            let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+            let end = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < end {
+                // More than one, so that the claim looks at several messages.
+                let filter = filter.clone().more(7);
+                let found = seat.dequeue(&filter, Duration::from_millis(50)).expect("dequeue");
+                let Some(found) = found else { continue };
+                seat.settle(&found.lease, &mut Settlement::commit()).expect("settled");
+                taken += 1;
+            }
+            stop.store(true, Ordering::SeqCst);
+            // Gives back what was leased ahead.
+            seat.flush().expect("flushed");
+        });
+        // Nothing is left behind either.
+        let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        while let Some(found) = seat.dequeue(&filter, Duration::ZERO).expect("dequeue") {
+            seat.settle(&found.lease, &mut Settlement::commit()).expect("settled");
+            taken += 1;
+        }
+        seat.flush().expect("flushed");
+        let counted = server.psql(&format!("SELECT sum(count) FROM {}.started", schema_of(&url)));
+        assert_eq!(counted, taken.to_string(), "{limit:?}, {published:?} publications");
+        assert_eq!(queue.stats().expect("stats").total(), 0);
+    }
+}
