@@ -115,14 +115,24 @@ fn check_user(url: &str) -> Result<(), String> {
         })
     };
     let has_user = authority.contains('@');
-    let may_follow = path.starts_with('/') && (has_user || !authority.contains(':'));
+    let may_follow = path.starts_with('/') && (has_user || names_hosts_only(authority));
     let is_clear = authority.matches('@').count() <= 1
         && !path.contains('@')
         && query.split('&').filter(|parameter| parameter.contains('@')).all(|one| may_follow && is_parameter(one));
     if is_clear {
         return Ok(());
     }
-    Err("in a user or a password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25".to_owned())
+    Err("in a user, a password or a parameter, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
+        .to_owned())
+}
+
+/// Returns whether only ports follow the colons, so that none of it is a password.
+fn names_hosts_only(authority: &str) -> bool {
+    authority.split(',').all(|host| {
+        let after = if host.starts_with('[') { host.split_once(']').map_or(host, |(_, after)| after) } else { host };
+        let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+        after.split_once(':').is_none_or(|(_, port)| is_port(port))
+    })
 }
 
 /// Decodes a text of a URL, such as `%20`.
@@ -210,6 +220,30 @@ mod tests {
         }
         let (_, rest) = Tls::of_url("postgres://db/shop?a=1&sslmode=disable&b=2").expect("a URL");
         assert_eq!(rest, "postgres://db/shop?a=1&b=2");
+    }
+
+    #[test]
+    fn a_parameter_may_have_an_at_sign_where_it_cannot_be_the_end_of_a_password() {
+        for url in [
+            "postgres://localhost:5432/shop?application_name=a@b",
+            "postgres://localhost/shop?application_name=a@b",
+            "postgres://[::1]:5432/shop?application_name=a@b&sslmode=disable",
+            "postgres://one:5432,two:5433/shop?application_name=a@b",
+            "postgres://shop:secret@localhost:5432/shop?application_name=a@b",
+        ] {
+            assert!(Tls::of_url(url).is_ok(), "{url}");
+        }
+        for url in [
+            "postgres://shop:se/cret?x=y@localhost",
+            "postgres://shop:1234567/cret?x=y@localhost",
+            "postgres://shop:12a/cret?x=y@localhost",
+            "postgres://shop:1234/cret?x=y@localhost/shop",
+            "postgres://shop:1234?x=y@localhost",
+            "postgres://shop:12@34@localhost/shop",
+        ] {
+            let error = Tls::of_url(url).expect_err(url);
+            assert!(error.contains("a parameter, write @ as %40") && !error.contains("12"), "{error}");
+        }
     }
 
     #[test]
