@@ -69,7 +69,7 @@ struct Rate {
 pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write) -> Done {
     let Some(interval) = arguments.watch else {
         let (at, stats, spool) = (Utc::now(), pulpo.queue().stats()?, spooled(pulpo));
-        // What the queue has is shown even if the spool cannot be read.
+        // The numbers of the queue are shown even if the spool cannot be read.
         let (spool, unread) = match spool {
             Ok(spool) => (spool, None),
             Err(error) => (None, Some(error)),
@@ -80,8 +80,10 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write
         } else {
             plain(pulpo, &look, false, out)?;
         }
-        show::unreachable(&look.stats.unreachable)?;
-        return unread.map_or(Ok(()), |error| Err(format!("cannot read the spool: {}", chain(&error)).into()));
+        let away = show::unreachable(&look.stats.unreachable).err().map(|error| error.to_string());
+        let unread = unread.map(|error| format!("cannot read the spool: {}", chain(&error)));
+        let problems: Vec<String> = away.into_iter().chain(unread).collect();
+        return if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) };
     };
     let mut before: Option<(Instant, Vec<Totals>)> = None;
     loop {

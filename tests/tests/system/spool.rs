@@ -248,6 +248,11 @@ fn a_spool_of_a_newer_version_hides_no_numbers_of_the_queue_and_lets_nothing_pas
     let change = |version: i64| database().pragma_update(None, "user_version", version).expect("changed");
     let version: i64 = database().pragma_query_value(None, "user_version", |row| row.get(0)).expect("a number");
     change(1000);
+    // Both problems are named.
+    let stats = run(&place, port, &["stats"]);
+    for problem in ["not all servers took part", "cannot read the spool", "newer pulpo"] {
+        assert!(stats.code == 1 && stats.err.contains(problem), "{problem}: {}", stats.err);
+    }
     let _server = Options::new().port(port).start();
     let body = r#"{"number": 2}"#;
     let refused = run(&place, port, &["publish", "record", "--body", body]);
