@@ -251,6 +251,31 @@ fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
     }
 }
 
+#[test]
+fn a_late_answer_about_some_jobs_that_were_not_taken_keeps_no_others_reserved() {
+    let (long, short) = (Duration::from_secs(60), Duration::from_secs(8));
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(server.port());
+    let lasting = |ttr| {
+        let mut message = message("{}");
+        message.ttr = ttr;
+        message
+    };
+    queue.enqueue(vec![lasting(long), lasting(long), lasting(short)]).unwrap();
+    let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+    let since = Instant::now();
+    let _taken = consumer.dequeue(&DequeueFilter::all().more(2), Duration::ZERO).unwrap().unwrap();
+    let reserved = || queue.stats().unwrap().counts[0].reserved;
+    until("all are reserved", || reserved() == 3);
+    // From then on the shorter lease is not certain, and is released in another request.
+    until("half of the shorter lease is over", || since.elapsed() > short / 2 + Duration::from_millis(200));
+    server.signal("STOP");
+    assert!(consumer.flush().unwrap_err().is_transient());
+    server.signal("CONT");
+    until("both are released", || reserved() == 1);
+    assert_eq!(server_stat(&server, "job-timeouts"), 0, "one of them waited for the end of its lease");
+}
+
 /// Starts a server whose answer to the command with this word is one that no beanstalkd gives.
 fn odd_server(word: &'static str, answer: &'static str) -> (BeanstalkdServer, u16) {
     let server = BeanstalkdServer::start();

@@ -257,9 +257,19 @@ impl LeaseConnection {
     fn release_spare(&self) -> Result<(), Fault> {
         let spare = lock(&self.state).all_spare(self.now());
         let (certain, doubtful): (Vec<_>, Vec<_>) = spare.into_iter().partition(|(_, holding)| holding.certain);
-        if !certain.is_empty() {
-            self.ask(certain.iter().flat_map(|(id, holding)| Expect::uncounted(*id, holding.priority)).collect())?;
+        let freed = self.release_certain(&certain);
+        // None of them is held any longer, so all are tried, whatever became of the others.
+        self.release_doubtful(&doubtful).and(freed)
+    }
+
+    fn release_certain(&self, certain: &[(u64, Holding)]) -> Result<(), Fault> {
+        if certain.is_empty() {
+            return Ok(());
         }
+        self.ask(certain.iter().flat_map(|(id, holding)| Expect::uncounted(*id, holding.priority)).collect()).map(drop)
+    }
+
+    fn release_doubtful(&self, doubtful: &[(u64, Holding)]) -> Result<(), Fault> {
         if doubtful.is_empty() {
             return Ok(());
         }
