@@ -81,6 +81,13 @@ pub const DEFAULT_QUEUE: &str = "pulpo";
 #[cfg(any(feature = "cli", feature = "http"))]
 pub(crate) const UNTIL_RESUMED: Duration = Duration::from_secs(u32::MAX as u64);
 
+/// Returns these names in their order, each once. A queue that is named twice would be looked at twice, and limits would
+/// count its messages twice.
+pub(crate) fn distinct(names: &[String]) -> Vec<String> {
+    let is_first = |(place, name): &(usize, &String)| !names[..*place].contains(name);
+    names.iter().enumerate().filter(is_first).map(|(_, name)| name.clone()).collect()
+}
+
 /// Keeps messages until they are done. Shared by all threads of a process.
 pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
     /// Returns the abilities of this queue beyond the minimum.

@@ -224,7 +224,8 @@ impl QueueAdapter for BeanstalkdQueue {
     /// Connects at the first dequeue.
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         queues.iter().try_for_each(|queue| limits::check_name(queue))?;
-        Ok(Box::new(consumer::BeanstalkdConsumer::new(Arc::new(self.clone()), self.shared().clone(), queues.into())))
+        let queues = super::distinct(queues).into();
+        Ok(Box::new(consumer::BeanstalkdConsumer::new(Arc::new(self.clone()), self.shared().clone(), queues)))
     }
 
     fn interrupt(&self) {

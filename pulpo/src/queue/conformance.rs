@@ -228,6 +228,7 @@ macro_rules! __with_conformance_cases {
                 a_rate_lets_so_many_start_in_any_time
                 what_is_limited_hides_nothing_behind_it
                 a_limit_lets_so_many_run
+                a_queue_that_is_named_twice_counts_once
                 a_holder_that_dies_lets_go
                 a_full_key_hides_no_other_key
                 messages_without_a_key_are_one_key

@@ -224,7 +224,7 @@ impl QueueAdapter for FileQueue {
         self.0.check()?;
         self.0.writer.patience().calm_down();
         self.0.register(queues);
-        Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), &queues.into())))
+        Ok(Box::new(consumer::FileConsumer::new(self.0.clone(), &super::distinct(queues).into())))
     }
 
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {

@@ -214,7 +214,7 @@ impl QueueAdapter for PostgresQueue {
         lock(&shared.watched).extend(queues.iter().cloned());
         beat::run(shared, true).map_err(|error| shared.error("take from", error))?;
         shared.start_upkeep();
-        Ok(Box::new(consumer::PostgresConsumer::new(self.0.clone(), &queues.into())))
+        Ok(Box::new(consumer::PostgresConsumer::new(self.0.clone(), &super::distinct(queues).into())))
     }
 
     fn schedules(&self) -> Option<&dyn ScheduleStore> {

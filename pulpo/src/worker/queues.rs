@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use super::options::WorkerOptions;
-use crate::queue::Route;
+use crate::queue::{self, Route};
 use crate::registry::{Handler, Registry};
 #[cfg(feature = "http")]
 use crate::telemetry;
 
-/// Returns the queues of the options, or else those of the handlers, including the default queue if any handler names
+/// Returns the queues of the options, each once, or else those of the handlers, including the default queue if any handler names
 /// none.
 pub(super) fn queues(registry: &Registry, options: &WorkerOptions) -> Vec<String> {
     let chosen = if options.queues.is_empty() {
         queues_of_handlers(registry, options).into_iter().collect()
     } else {
-        options.queues.clone()
+        queue::distinct(&options.queues)
     };
     let enabled = |queue: &String| options.queue_options.get(queue).and_then(|said| said.enabled) != Some(false);
     chosen.into_iter().filter(enabled).collect()
@@ -55,4 +55,16 @@ pub(super) fn routes(registry: &Registry, options: &WorkerOptions) -> Vec<Route>
         })
     };
     registry.iter().flat_map(of_handler).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_is_named_twice_is_served_once() {
+        let queues_twice = ["mail", "pulpo", "mail", "pulpo", "bulk"].map(str::to_owned).to_vec();
+        let options = WorkerOptions { queues: queues_twice, ..WorkerOptions::default() };
+        assert_eq!(queues(&Registry::default(), &options), ["mail", "pulpo", "bulk"]);
+    }
 }

@@ -11,6 +11,7 @@ use super::{Config, span};
 use crate::message::Priority;
 use crate::outbox::OutboxUrl;
 use crate::policy::HandlerOptions;
+use crate::queue::distinct;
 use crate::worker::QueueOptions;
 
 const LANES: RangeInclusive<usize> = 1..=1024;
@@ -129,7 +130,7 @@ pub(super) const LAST: &[Key] = &[
         doc: "the queues that a worker serves: a list, or a string with commas. In a file with tables \
               `[queues.NAME]`, choose with `enabled`",
         of: Of::Program {
-            read: |config, entry| set(&mut config.worker.queues, entry.names()),
+            read: |config, entry| set(&mut config.worker.queues, entry.names().map(|names| distinct(&names))),
             show: |config| match config.worker.queues.as_slice() {
                 [] => "those of the handlers".to_owned(),
                 queues => queues.join(","),

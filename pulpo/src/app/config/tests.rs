@@ -72,7 +72,8 @@ fn both_words_for_the_file_adapter_and_json_are_read() {
         let config = load(Some(&file), &[], &[]).expect("a configuration");
         assert_eq!(config.worker.queues, ["a", "b"]);
     }
-    let config = load(None, &[("PULPO_QUEUES", "a, b")], &[]).expect("a configuration");
+    // A name that is there twice counts once.
+    let config = load(None, &[("PULPO_QUEUES", "a, b,a")], &[]).expect("a configuration");
     assert_eq!(config.worker.queues, ["a", "b"]);
 }
 

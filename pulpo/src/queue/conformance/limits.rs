@@ -125,6 +125,24 @@ pub(super) fn what_is_limited_hides_nothing_behind_it(harness: &dyn Harness) {
     }
 }
 
+pub(super) fn a_queue_that_is_named_twice_counts_once(harness: &dyn Harness) {
+    let mut consumer = harness.consumer_of(&[QUEUE, QUEUE, QUEUE]);
+    put_all(harness, (0..5).map(|number| message(&number.to_string())));
+    if !harness.queue().capabilities().limits {
+        (0..5).for_each(|_| drop(consumer.work()));
+        consumer.nothing();
+        return;
+    }
+    assert_eq!(start_all(&mut consumer, &within([Limit::new(handler(), rate(3, 600))])), 3);
+    put_all(harness, (0..3).map(|number| of_type("other", &number.to_string())));
+    let other = || LimitScope::handler(["other"], false);
+    let two_run = within([Limit::new(handler(), rate(1, 600)), Limit::new(other(), LimitKind::Running(2))]);
+    let running = [take(&mut consumer, &two_run), take(&mut consumer, &two_run)];
+    nothing(&mut consumer, &two_run);
+    running.iter().for_each(|delivery| commit(&mut consumer, delivery));
+    assert_eq!(start_all(&mut consumer, &two_run), 1);
+}
+
 pub(super) fn a_limit_lets_so_many_run(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
