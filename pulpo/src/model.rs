@@ -1,4 +1,4 @@
-//! What travels and what is decided, without a queue, a clock or a thread.
+//! Messages and decisions, without a queue, a clock or a thread.
 
 pub(crate) mod decode;
 pub(crate) mod disposition;

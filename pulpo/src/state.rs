@@ -56,7 +56,7 @@ impl<T: ?Sized> Deref for State<T> {
 pub(crate) mod interleave {
     use std::cell::RefCell;
 
-    /// What is to run, after this number of further uses.
+    /// The code to run, after this number of further uses.
     type Planned = (u8, Box<dyn FnOnce()>);
 
     thread_local! {

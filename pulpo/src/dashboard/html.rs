@@ -141,7 +141,7 @@ pub(super) fn button(visit: &Visit, path: &str, fields: &[(&str, &str)], name: &
     button_of(visit, path, fields, (name, None), class)
 }
 
-/// The same for one of several rows: a reader of the screen is told the name of the row too.
+/// Returns such a form for a row of a table: screen readers announce the row's name too.
 pub(super) fn button_of(
     visit: &Visit,
     path: &str,

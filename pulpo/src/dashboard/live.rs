@@ -3,8 +3,8 @@
 //! # Invariants
 //! - However many pages are open, the queue is asked about twice a second at most.
 //! - Each stream ends soon, so that a server that is to stop does. The script of the page opens another.
-//! - A browser has six connections to a server for all its windows, and a stream takes one of them. So only a few streams
-//!   last; the others answer and end, which leaves connections for the pages themselves.
+//! - A browser has six connections to a server for all its windows, and a stream takes one of them. So only a few
+//!   streams last; the others answer and end, which leaves connections for the pages themselves.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};

@@ -36,7 +36,8 @@ impl fmt::Debug for Services {
     }
 }
 
-/// Erases the remains of messages that were deleted from the files of the queue, if that is quick and disturbs no other process.
+/// Erases the remains of messages that were deleted from the files of the queue, if that is quick and disturbs no other
+/// process.
 pub(super) fn erase_deleted(queue: &dyn QueueAdapter) {
     if let Some(Err(error)) = queue.keeping().map(|keeping| keeping.erase_deleted(false)) {
         tracing::debug!(error = chain(&error), "cannot erase the remains of deleted messages");

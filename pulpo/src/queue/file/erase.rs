@@ -16,7 +16,7 @@ use crate::clock::{Clock as _, lock};
 use crate::queue::QueueError;
 
 /// A database with more content than this is not rewritten in memory, and not when a worker stops: that would take more
-/// than a second, in which nobody else can write.
+/// than a second, in which no other process can write.
 const MOST_IN_MEMORY: u64 = 64 << 20;
 
 /// A database with up to this much content is rewritten after each pruning, which takes some tens of milliseconds; a

@@ -249,7 +249,7 @@ fn hint(code: &SqlState) -> Option<&'static str> {
              of `message`; if it must create the tables, CREATE on the database, or run the command `migrate` as a role \
              that has it"
         }
-        SqlState::QUERY_CANCELED => "it ran into a timeout of the server, or somebody cancelled it",
+        SqlState::QUERY_CANCELED => "it ran into a timeout of the server, or a person cancelled it",
         SqlState::CHARACTER_NOT_IN_REPERTOIRE | SqlState::UNTRANSLATABLE_CHARACTER => {
             "PostgreSQL keeps no NUL characters in texts"
         }

@@ -33,8 +33,8 @@ const MANY: Sql = concat!(
     ORDER BY place RETURNING id"
 );
 
-/// The same for messages that differ only in their texts, as those of a batch
-/// mostly do.
+/// Inserts messages that differ only in their texts, as those of a batch mostly
+/// do.
 const ALIKE: Sql = concat!(
     insert!(),
     "SELECT $1, $2, CASE WHEN $4 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $4 > now() THEN $4 END,

@@ -21,7 +21,7 @@ const LONGEST_PAYLOAD: usize = 7000;
 const TELL: Sql =
     "SELECT (SELECT count(*) FROM SCHEMA.worker), set_config('synchronous_commit', 'off', true), pg_notify($1, $2)";
 
-/// What was told, and what is to be told.
+/// The notifications that were sent, and those that wait.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     at: Option<Duration>,
@@ -31,7 +31,7 @@ pub(super) struct Told {
     waiting: BTreeSet<String>,
 }
 
-/// What a thread does that has published.
+/// The next step of a thread that has published.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tell {
     /// It notifies the workers of these queues.
@@ -82,8 +82,8 @@ impl Told {
 
     /// Returns the time until the next notification. In milliseconds it is the square
     /// of the number of processes, so that all together wake each other about a
-    /// thousand times a second, however many they are. Without any there is nobody to
-    /// wake, and a worker that starts looks at its queues anyway.
+    /// thousand times a second, however many they are. Without any there is no worker to
+    /// wake, and one that starts looks at its queues anyway.
     fn left(&self, now: Duration) -> Duration {
         let every = match self.workers {
             0 => TELL_EVERY.1,
@@ -125,7 +125,7 @@ mod tests {
             told.left(Duration::from_secs(7)).as_millis()
         };
         assert_eq!([1, 2, 5, 10, 200].map(left), [5, 5, 25, 100, 100]);
-        assert_eq!(left(0), 100, "nobody listens");
+        assert_eq!(left(0), 100, "no worker listens");
         assert_eq!(left(u64::MAX), 100);
         assert_eq!(Told::default().left(Duration::ZERO), Duration::ZERO, "the first one is sent at once");
     }
