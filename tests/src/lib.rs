@@ -8,6 +8,7 @@ pub mod program;
 pub mod proxy;
 pub mod python;
 pub mod stored;
+mod through;
 pub mod wait;
 
 use pulpo::MessageId;

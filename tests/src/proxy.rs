@@ -6,6 +6,50 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+/// Accepts connections on a free port of 127.0.0.1 until it is dropped.
+#[derive(Debug)]
+struct Acceptor {
+    port: u16,
+    over: Arc<AtomicBool>,
+}
+
+impl Acceptor {
+    /// Passes each client to `accept`.
+    fn start(accept: impl Fn(TcpStream) + Send + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let acceptor = Self { port: listener.local_addr().expect("its address").port(), over: Arc::default() };
+        let over = acceptor.over.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                if let Ok(client) = client {
+                    accept(client);
+                }
+            }
+        });
+        acceptor
+    }
+
+    /// Passes each client to `forward`, with a connection to the server on this port of 127.0.0.1.
+    fn between(upstream: u16, forward: impl Fn(&TcpStream, &TcpStream) + Send + 'static) -> Self {
+        Self::start(move |client| {
+            if let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream)) {
+                forward(&client, &server);
+            }
+        })
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::SeqCst);
+        // Wake the accepting thread.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
 /// Returns the number of bytes, counted in both directions together, after which a connection is
 /// cut. The first connection is number 0.
 pub type Cuts = fn(u64) -> u64;
@@ -13,10 +57,9 @@ pub type Cuts = fn(u64) -> u64;
 /// Forwards connections to a server until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    port: u16,
+    acceptor: Acceptor,
     cutting: Arc<AtomicBool>,
     connections: Arc<AtomicU64>,
-    over: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -26,32 +69,20 @@ impl Proxy {
     /// Panics if it cannot listen.
     #[must_use]
     pub fn start(upstream: u16, cuts: Cuts) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let proxy = Self {
-            port: listener.local_addr().expect("its address").port(),
-            cutting: Arc::new(AtomicBool::new(true)),
-            connections: Arc::default(),
-            over: Arc::default(),
-        };
-        let (cutting, connections, over) = (proxy.cutting.clone(), proxy.connections.clone(), proxy.over.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let Ok(client) = client else { continue };
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let number = connections.fetch_add(1, Ordering::SeqCst);
-                let left = if cutting.load(Ordering::SeqCst) { cuts(number) } else { u64::MAX };
-                forward(client, upstream, left);
-            }
+        let (cutting, connections) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicU64::new(0)));
+        let (is_cutting, count) = (cutting.clone(), connections.clone());
+        let acceptor = Acceptor::start(move |client| {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            let left = if is_cutting.load(Ordering::SeqCst) { cuts(number) } else { u64::MAX };
+            forward(client, upstream, left);
         });
-        proxy
+        Self { acceptor, cutting, connections }
     }
 
     /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.acceptor.port
     }
 
     /// Returns the number of connections so far.
@@ -63,14 +94,6 @@ impl Proxy {
     /// Stops cutting new connections.
     pub fn spare(&self) {
         self.cutting.store(false, Ordering::SeqCst);
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        // Wake the accepting thread.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
@@ -134,22 +157,11 @@ impl Line {
     /// Panics if it cannot listen.
     #[must_use]
     pub fn start(self, upstream: u16) -> SlowProxy {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let proxy = SlowProxy { port: listener.local_addr().expect("its address").port(), over: Arc::default() };
-        let over = proxy.over.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
-                if let (Ok(client), Ok(server)) = (client, server) {
-                    self.forward(&client, &server);
-                    self.forward(&server, &client);
-                }
-            }
+        let acceptor = Acceptor::between(upstream, move |client, server| {
+            self.forward(client, server);
+            self.forward(server, client);
         });
-        proxy
+        SlowProxy { acceptor }
     }
 
     /// One thread reads, and another writes when it is time.
@@ -184,23 +196,14 @@ impl Line {
 /// Forwards connections over a slow line until it is dropped.
 #[derive(Debug)]
 pub struct SlowProxy {
-    port: u16,
-    over: Arc<AtomicBool>,
+    acceptor: Acceptor,
 }
 
 impl SlowProxy {
     /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl Drop for SlowProxy {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        // Wake the accepting thread.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        self.acceptor.port
     }
 }
 
@@ -208,9 +211,8 @@ impl Drop for SlowProxy {
 /// to clients that count messages.
 #[derive(Debug)]
 pub struct HoldingProxy {
-    port: u16,
+    acceptor: Acceptor,
     holding: Arc<AtomicBool>,
-    over: Arc<AtomicBool>,
 }
 
 impl HoldingProxy {
@@ -220,28 +222,16 @@ impl HoldingProxy {
     /// Panics if it cannot listen.
     #[must_use]
     pub fn start(upstream: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
-        let proxy = Self { port, holding: Arc::default(), over: Arc::default() };
-        let (holding, over) = (proxy.holding.clone(), proxy.over.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
-                if let (Ok(client), Ok(server)) = (client, server) {
-                    hold_answers(&client, &server, &holding);
-                }
-            }
-        });
-        proxy
+        let holding = Arc::new(AtomicBool::new(false));
+        let held = holding.clone();
+        let acceptor = Acceptor::between(upstream, move |client, server| hold_answers(client, server, &held));
+        Self { acceptor, holding }
     }
 
     /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.acceptor.port
     }
 
     /// Holds back the answers to clients that count messages, or sends them again.
@@ -252,10 +242,7 @@ impl HoldingProxy {
 
 impl Drop for HoldingProxy {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
         self.hold(false);
-        // Wake the accepting thread.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
 
@@ -373,8 +360,7 @@ fn withhold(client: &TcpStream, server: &TcpStream, word: &'static str, tell: &m
 /// Forwards connections to a server until it is dropped, and changes the text of its answers.
 #[derive(Debug)]
 pub struct RewritingProxy {
-    port: u16,
-    over: Arc<AtomicBool>,
+    acceptor: Acceptor,
 }
 
 impl RewritingProxy {
@@ -385,35 +371,13 @@ impl RewritingProxy {
     /// Panics if it cannot listen.
     #[must_use]
     pub fn start(upstream: u16, rewrite: fn(&str) -> String) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let proxy = Self { port: listener.local_addr().expect("its address").port(), over: Arc::default() };
-        let over = proxy.over.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
-                if let (Ok(client), Ok(server)) = (client, server) {
-                    forward_rewritten(&client, &server, rewrite);
-                }
-            }
-        });
-        proxy
+        Self { acceptor: Acceptor::between(upstream, move |client, server| forward_rewritten(client, server, rewrite)) }
     }
 
-    /// The port on which it listens, on 127.0.0.1.
+    /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl Drop for RewritingProxy {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        // Wake the accepting thread.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        self.acceptor.port
     }
 }
 

@@ -63,87 +63,19 @@ fn in_memory() -> Clocked {
     Clocked { queue, clock, _folder: None }
 }
 
-/// A server, whose time only passes by waiting.
-struct Served {
-    queue: BeanstalkdQueue,
-    _server: BeanstalkdServer,
-}
-
-impl Served {
-    fn new() -> Self {
-        let server = BeanstalkdServer::start();
-        let options = BeanstalkdOptions::new("127.0.0.1").port(server.port());
-        let queue = BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap();
-        Self { queue, _server: server }
-    }
-}
-
-impl Harness for Served {
-    fn queue(&self) -> &dyn QueueAdapter {
-        &self.queue
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        Utc::now()
-    }
-
-    fn pass(&self, time: Duration) {
-        std::thread::sleep(time + Duration::from_millis(100));
-    }
-}
-
-/// Three servers as one queue.
-struct SeveralServers {
-    queue: Several,
-    _servers: Vec<BeanstalkdServer>,
-}
-
-impl SeveralServers {
-    fn new() -> Self {
-        let servers: Vec<_> = (0..3).map(|_| BeanstalkdServer::start()).collect();
-        let adapter = |server: &BeanstalkdServer| -> (String, Arc<dyn QueueAdapter>) {
-            let options = BeanstalkdOptions::new("127.0.0.1").port(server.port());
-            let queue = BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap();
-            (format!("127.0.0.1:{}", server.port()), Arc::new(queue))
-        };
-        Self { queue: Several::new(servers.iter().map(adapter).collect()), _servers: servers }
-    }
-}
-
-impl Harness for SeveralServers {
-    fn queue(&self) -> &dyn QueueAdapter {
-        &self.queue
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        Utc::now()
-    }
-
-    fn pass(&self, time: Duration) {
-        std::thread::sleep(time + Duration::from_millis(100));
-    }
-}
-
-/// A server behind a spool, as a configuration opens it.
-struct Spooling {
+/// A queue on servers, whose time only passes by waiting.
+struct Served<S> {
     queue: Arc<dyn QueueAdapter>,
-    _server: BeanstalkdServer,
-    _folder: TempDir,
+    _servers: S,
 }
 
-impl Spooling {
-    fn new() -> Self {
-        let (server, folder) = (BeanstalkdServer::start(), TempDir::new().unwrap());
-        let mut config = Config::default().queue(&format!("beanstalkd://127.0.0.1:{}", server.port())).unwrap();
-        let spool = Config::default().queue(&format!("file:{}", folder.path().join("spool").display())).unwrap();
-        config.spool = Some(spool.backend);
-        let queue = Pulpo::new(config).unwrap().queue().clone();
-        assert!(queue.spool().is_some());
-        Self { queue, _server: server, _folder: folder }
+impl<S> Served<S> {
+    fn new(queue: impl QueueAdapter, servers: S) -> Self {
+        Self { queue: Arc::new(queue), _servers: servers }
     }
 }
 
-impl Harness for Spooling {
+impl<S: Sync> Harness for Served<S> {
     fn queue(&self) -> &dyn QueueAdapter {
         &*self.queue
     }
@@ -157,54 +89,59 @@ impl Harness for Spooling {
     }
 }
 
-/// A database, which uses its own clock.
-struct Database {
-    queue: PostgresQueue,
-    _pooler: Option<Pooler>,
-    _server: Arc<PostgresServer>,
+fn beanstalkd_queue(server: &BeanstalkdServer) -> BeanstalkdQueue {
+    let options = BeanstalkdOptions::new("127.0.0.1").port(server.port());
+    BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).unwrap()
 }
 
-impl Database {
-    fn new() -> Self {
-        let server = PostgresServer::shared();
-        Self { queue: connect(&server.fresh_url()), _pooler: None, _server: server }
-    }
-
-    /// Starts a database behind a pooler that has one session for all.
-    fn behind_a_pooler() -> Self {
-        let server = PostgresServer::shared();
-        let url = server.fresh_url();
-        let schema = url.rsplit_once('=').map(|(_, schema)| schema.to_owned()).unwrap();
-        let pooler = Pooler::start(&server, 1);
-        Self { queue: connect(&pooler.url(&schema)), _pooler: Some(pooler), _server: server }
-    }
+fn one_server() -> Served<BeanstalkdServer> {
+    let server = BeanstalkdServer::start();
+    Served::new(beanstalkd_queue(&server), server)
 }
 
-fn connect(url: &str) -> PostgresQueue {
+fn three_servers() -> Served<Vec<BeanstalkdServer>> {
+    let servers: Vec<_> = (0..3).map(|_| BeanstalkdServer::start()).collect();
+    let adapter = |server: &BeanstalkdServer| -> (String, Arc<dyn QueueAdapter>) {
+        (format!("127.0.0.1:{}", server.port()), Arc::new(beanstalkd_queue(server)))
+    };
+    Served::new(Several::new(servers.iter().map(adapter).collect()), servers)
+}
+
+/// A server behind a spool, as a configuration opens it.
+fn with_a_spool() -> Served<(BeanstalkdServer, TempDir)> {
+    let (server, folder) = (BeanstalkdServer::start(), TempDir::new().unwrap());
+    let mut config = Config::default().queue(&format!("beanstalkd://127.0.0.1:{}", server.port())).unwrap();
+    let spool = Config::default().queue(&format!("file:{}", folder.path().join("spool").display())).unwrap();
+    config.spool = Some(spool.backend);
+    let queue = Pulpo::new(config).unwrap().queue().clone();
+    assert!(queue.spool().is_some());
+    Served { queue, _servers: (server, folder) }
+}
+
+fn postgres_queue(url: &str) -> PostgresQueue {
     PostgresQueue::connect(url.parse().unwrap(), Arc::new(SystemClock::new())).unwrap()
 }
 
-impl Harness for Database {
-    fn queue(&self) -> &dyn QueueAdapter {
-        &self.queue
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        Utc::now()
-    }
-
-    fn pass(&self, time: Duration) {
-        std::thread::sleep(time + Duration::from_millis(100));
-    }
+fn database() -> Served<Arc<PostgresServer>> {
+    let server = PostgresServer::shared();
+    Served::new(postgres_queue(&server.fresh_url()), server)
 }
 
-/// Three beanstalkd servers.
+/// A database behind a pooler that has one session for all.
+fn behind_a_pooler() -> Served<(Pooler, Arc<PostgresServer>)> {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let schema = url.rsplit_once('=').map(|(_, schema)| schema.to_owned()).unwrap();
+    let pooler = Pooler::start(&server, 1);
+    Served::new(postgres_queue(&pooler.url(&schema)), (pooler, server))
+}
+
 mod several {
-    pulpo::queue_conformance!(super::SeveralServers::new());
+    pulpo::queue_conformance!(super::three_servers());
 }
 
 mod spool {
-    pulpo::queue_conformance!(super::Spooling::new());
+    pulpo::queue_conformance!(super::with_a_spool());
 }
 
 mod file {
@@ -216,13 +153,13 @@ mod memory {
 }
 
 mod beanstalkd {
-    pulpo::queue_conformance!(super::Served::new());
+    pulpo::queue_conformance!(super::one_server());
 }
 
 mod postgres {
-    pulpo::queue_conformance!(super::Database::new());
+    pulpo::queue_conformance!(super::database());
 }
 
 mod postgres_behind_a_pooler {
-    pulpo::queue_conformance!(super::Database::behind_a_pooler());
+    pulpo::queue_conformance!(super::behind_a_pooler());
 }

@@ -579,27 +579,7 @@ impl QueueAdapter for Refusing {
     }
 }
 
-impl Inspection for Refusing {
-    fn peek(&self, id: &pulpo::MessageId) -> Result<Option<pulpo::queue::StoredMessage>, QueueError> {
-        self.0.peek(id)
-    }
-
-    fn list(&self, filter: &Filter) -> Result<Vec<pulpo::queue::StoredMessage>, QueueError> {
-        self.0.list(filter)
-    }
-
-    fn stats(&self) -> Result<pulpo::queue::Stats, QueueError> {
-        self.0.stats()
-    }
-
-    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.0.kick(filter)
-    }
-
-    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.0.delete(filter)
-    }
-}
+pulpo_tests::inspect_through!(Refusing, 0);
 
 #[test]
 fn a_server_that_refuses_to_be_worked_does_not_stop_the_work_of_the_others() {

@@ -4,11 +4,10 @@
 
 use std::time::Duration;
 
-use pulpo::MessageId;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, QueueAdapter,
-    QueueError, Settlement, Stats, StoredMessage, enqueue_follow_ups,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Lease, NewMessage, QueueAdapter, QueueError, Settlement,
+    enqueue_follow_ups,
 };
 
 use crate::board::Board;
@@ -45,27 +44,7 @@ impl QueueAdapter for Plain {
     }
 }
 
-impl Inspection for Plain {
-    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        self.0.peek(id)
-    }
-
-    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        self.0.list(filter)
-    }
-
-    fn stats(&self) -> Result<Stats, QueueError> {
-        self.0.stats()
-    }
-
-    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.0.kick(filter)
-    }
-
-    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.0.delete(filter)
-    }
-}
+pulpo_tests::inspect_through!(Plain, 0);
 
 impl Consumer for PlainConsumer {
     fn dequeue(&mut self, _: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {

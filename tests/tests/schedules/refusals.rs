@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pulpo::Registry;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, ScheduleStep,
-    ScheduleStore, Schedules, Stats, Stepped, StoredMessage,
+    Capabilities, Consumer, Enqueued, NewMessage, QueueAdapter, QueueError, ScheduleStep, ScheduleStore, Schedules,
+    Stepped,
 };
 use pulpo::worker::{Worker, WorkerOptions};
-use pulpo::{MessageId, Registry};
 use pulpo_tests::wait::until;
 
 use crate::stage::{DAY, HOUR, MINUTE, Stage};
@@ -59,23 +59,7 @@ impl ScheduleStore for Refusing {
     }
 }
 
-impl Inspection for Refusing {
-    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        self.queue.peek(id)
-    }
-    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        self.queue.list(filter)
-    }
-    fn stats(&self) -> Result<Stats, QueueError> {
-        self.queue.stats()
-    }
-    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.queue.kick(filter)
-    }
-    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.queue.delete(filter)
-    }
-}
+pulpo_tests::inspect_through!(Refusing, queue);
 
 #[test]
 fn an_entry_that_is_refused_holds_up_no_other() {

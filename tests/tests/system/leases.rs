@@ -9,8 +9,7 @@ use std::time::Duration;
 use pulpo::clock::{Clock as _, ManualClock};
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Filter, Inspection, Lease, NewMessage, QueueAdapter,
-    QueueError, Settlement, Stats, StoredMessage,
+    Capabilities, Consumer, Delivery, DequeueFilter, Enqueued, Lease, NewMessage, QueueAdapter, QueueError, Settlement,
 };
 use pulpo::worker::WorkerOptions;
 use pulpo::{MessageId, Pulpo};
@@ -149,23 +148,7 @@ impl QueueAdapter for Counting {
     }
 }
 
-impl Inspection for Counting {
-    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        self.queue.peek(id)
-    }
-    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        self.queue.list(filter)
-    }
-    fn stats(&self) -> Result<Stats, QueueError> {
-        self.queue.stats()
-    }
-    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.queue.kick(filter)
-    }
-    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.queue.delete(filter)
-    }
-}
+pulpo_tests::inspect_through!(Counting, queue);
 
 impl Consumer for CountingConsumer {
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use pulpo::Pulpo;
 use pulpo::clock::ManualClock;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{
-    Capabilities, Consumer, Enqueued, Filter, Inspection, Lease, LongRun, NewMessage, QueueAdapter, QueueError, Stats,
-    StoredMessage, WorkerEntry, WorkerReport, Workers,
+    Capabilities, Consumer, Enqueued, Filter, Lease, LongRun, NewMessage, QueueAdapter, QueueError, WorkerEntry,
+    WorkerReport, Workers,
 };
 use pulpo::worker::WorkerOptions;
-use pulpo::{MessageId, Pulpo};
 use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::{CommandOutput, Running, Sandbox};
 use pulpo_tests::wait::{until, within};
@@ -359,23 +359,7 @@ impl Workers for Counting {
     }
 }
 
-impl Inspection for Counting {
-    fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
-        self.queue.peek(id)
-    }
-    fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
-        self.queue.list(filter)
-    }
-    fn stats(&self) -> Result<Stats, QueueError> {
-        self.queue.stats()
-    }
-    fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.queue.kick(filter)
-    }
-    fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
-        self.queue.delete(filter)
-    }
-}
+pulpo_tests::inspect_through!(Counting, queue);
 
 #[test]
 fn short_jobs_cost_nothing_for_what_is_told_of_long_ones() {

@@ -20,6 +20,23 @@ fn shown_by(program: &str, place: &Sandbox, columns: u16, arguments: &str) -> St
     String::from_utf8(output.stdout).expect("text").replace("\r\n", "\n")
 }
 
+/// Returns all that a `--watch` writes, to the end of its second table.
+fn two_looks(mut watch: Command) -> String {
+    let mut child = watch.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
+    let mut out = child.stdout.take().expect("a pipe");
+    let mut text = String::new();
+    while text.matches("\u{1b}[J").count() < 2 {
+        let mut part = [0; 4096];
+        let more = std::io::Read::read(&mut out, &mut part).expect("more");
+        assert!(more > 0, "it ended: {text}");
+        text.push_str(&String::from_utf8_lossy(&part[..more]));
+    }
+    child.kill().expect("killed");
+    drop(out);
+    child.wait().expect("an end");
+    text
+}
+
 /// Returns the columns that a line takes. The wide characters of these tests are ideographs and emoji.
 fn width(line: &str) -> usize {
     line.chars()
@@ -158,19 +175,7 @@ fn a_watch_that_is_taller_than_the_terminal_is_cut() {
     for n in 0..30 {
         stored::insert(&database, &format!("queue-{n}"), b"echo", 3, b"{}");
     }
-    let mut command = at_a_terminal_sized(super::WORKER, &place, (80, 12), "stats --watch 100ms");
-    let mut child = command.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
-    let mut out = child.stdout.take().expect("a pipe");
-    let mut text = String::new();
-    while text.matches("\u{1b}[J").count() < 2 {
-        let mut part = [0; 4096];
-        let more = std::io::Read::read(&mut out, &mut part).expect("more");
-        assert!(more > 0, "it ended: {text}");
-        text.push_str(&String::from_utf8_lossy(&part[..more]));
-    }
-    child.kill().expect("killed");
-    drop(out);
-    child.wait().expect("an end");
+    let text = two_looks(at_a_terminal_sized(super::WORKER, &place, (80, 12), "stats --watch 100ms"));
     let look = text.split("\u{1b}[H").nth(1).and_then(|rest| rest.split("\u{1b}[J").next()).expect("a look");
     assert_eq!(look.matches('\n').count(), 11, "{look}");
     // The time, the heads, 31 rows and their sum.
@@ -182,20 +187,7 @@ fn a_watch_of_eighty_columns_shows_all_that_it_counts() {
     let place = Sandbox::new();
     well(&place, &["publish", "echo", "--payload", "x", "--count", "12345"]);
     let table = |columns| {
-        let mut command = at_a_terminal_of(&place, columns, "stats --watch 100ms");
-        let mut child =
-            command.env("NO_COLOR", "1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("started");
-        let mut out = child.stdout.take().expect("a pipe");
-        let mut text = String::new();
-        while text.matches("\u{1b}[J").count() < 2 {
-            let mut part = [0; 4096];
-            let more = std::io::Read::read(&mut out, &mut part).expect("more");
-            assert!(more > 0, "it ended: {text}");
-            text.push_str(&String::from_utf8_lossy(&part[..more]));
-        }
-        child.kill().expect("killed");
-        drop(out);
-        child.wait().expect("an end");
+        let text = two_looks(at_a_terminal_of(&place, columns, "stats --watch 100ms"));
         text.replace("\r\n", "\n").replace("\u{1b}[K", "").split("\u{1b}[H").nth(2).expect("a look").to_owned()
     };
     let wide = table(200);
