@@ -44,6 +44,26 @@ pub(super) enum Of {
     Attribute,
 }
 
+/// A key of this program that is a length of time.
+macro_rules! time {
+    ($($field:ident).+, $range:expr) => {
+        Of::Program {
+            read: |config, entry| set(&mut config.$($field).+, entry.duration($range)),
+            show: |config| time(config.$($field).+),
+        }
+    };
+}
+
+/// A key of this program that is `true` or `false`.
+macro_rules! flag {
+    ($($field:ident).+) => {
+        Of::Program {
+            read: |config, entry| set(&mut config.$($field).+, entry.flag()),
+            show: |config| config.$($field).+.to_string(),
+        }
+    };
+}
+
 /// The keys before those of the adapters.
 pub(super) const FIRST: &[Key] = &[
     Key {
@@ -78,10 +98,7 @@ pub(super) const LAST: &[Key] = &[
         name: "sleep_duration",
         default: "5s",
         doc: "how long a lane waits for a message in one go; the wait ends at once when one arrives; at least 10ms",
-        of: Of::Program {
-            read: |config, entry| set(&mut config.worker.sleep_duration, entry.duration(SHORTEST)),
-            show: |config| time(config.worker.sleep_duration),
-        },
+        of: time!(worker.sleep_duration, SHORTEST),
     },
     Key {
         name: "shutdown_after_number_of_empty_iterations",
@@ -99,10 +116,7 @@ pub(super) const LAST: &[Key] = &[
         name: "shutdown_grace",
         default: "25s",
         doc: "how long a stop waits for running jobs before they go back to the queue",
-        of: Of::Program {
-            read: |config, entry| set(&mut config.worker.shutdown_grace, entry.duration(ANY)),
-            show: |config| time(config.worker.shutdown_grace),
-        },
+        of: time!(worker.shutdown_grace, ANY),
     },
     Key {
         name: "max_abandoned_runs",
@@ -119,10 +133,7 @@ pub(super) const LAST: &[Key] = &[
         default: "10m",
         doc: "how long a message waits for a worker that knows its type, or can read a body of another shape, before \
               it is buried",
-        of: Of::Program {
-            read: |config, entry| set(&mut config.worker.unknown_type_grace, entry.duration(ANY)),
-            show: |config| time(config.worker.unknown_type_grace),
-        },
+        of: time!(worker.unknown_type_grace, ANY),
     },
     Key {
         name: "queues",
@@ -180,10 +191,7 @@ pub(super) const LAST: &[Key] = &[
         default: "false",
         doc: "`true`: a worker buffers log lines for up to 100ms, or 64 KiB; `false`: it writes them at once. No job \
               waits for the reader of the log either way",
-        of: Of::Program {
-            read: |config, entry| set(&mut config.console.enable_output_buffering, entry.flag()),
-            show: |config| config.console.enable_output_buffering.to_string(),
-        },
+        of: flag!(console.enable_output_buffering),
     },
     Key {
         name: "log_format",
@@ -203,10 +211,7 @@ pub(super) const LAST: &[Key] = &[
         default: "true",
         doc: "`false`: the log omits the texts of errors and panics, which may quote a body; `peek` and `list` still \
               show them",
-        of: Of::Program {
-            read: |config, entry| set(&mut config.worker.log_reasons, entry.flag()),
-            show: |config| config.worker.log_reasons.to_string(),
-        },
+        of: flag!(worker.log_reasons),
     },
     Key {
         name: "listen",
@@ -240,10 +245,7 @@ pub(super) const LAST: &[Key] = &[
         default: "100ms",
         doc: "how often it looks there for jobs committed by other processes, from 1ms to 1h; jobs committed by the \
               worker's own process are found within milliseconds",
-        of: Of::Program {
-            read: |config, entry| set(&mut config.worker.outbox_poll, entry.duration(POLL)),
-            show: |config| time(config.worker.outbox_poll),
-        },
+        of: time!(worker.outbox_poll, POLL),
     },
     Key {
         name: "keep_done",
@@ -282,10 +284,7 @@ pub(super) const LAST: &[Key] = &[
         default: "true",
         doc: "`false`: the dashboard hides the bodies of messages and the results of jobs; it always shows the reasons \
               of failures, which may quote them",
-        of: Of::Program {
-            read: |config, entry| set(&mut config.worker.dashboard.bodies, entry.flag()),
-            show: |config| config.worker.dashboard.bodies.to_string(),
-        },
+        of: flag!(worker.dashboard.bodies),
     },
     Key {
         name: "dashboard_token",
