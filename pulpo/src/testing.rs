@@ -26,7 +26,7 @@
 //!     Ok(())
 //! }
 //!
-//! // What is tested: it publishes.
+//! // The function under test: it publishes.
 //! fn sign_up(address: &str) -> Result<(), pulpo::PublishError> {
 //!     pulpo::publish(SendEmail { to: address.into() })?;
 //!     Ok(())
@@ -208,6 +208,12 @@
 //! # */
 //! ```
 //!
+//! # Transactions
+//!
+//! A job that is published in a transaction of your database waits in its
+//! outbox. [`relay`](TestPulpo::relay) moves the committed ones to the queue of
+//! the test, as a worker would.
+//!
 //! # A handler alone
 //!
 //! A handler is a function, so a test may call it. Create a state with
@@ -261,6 +267,7 @@ mod faults;
 mod future;
 mod kit;
 mod recorder;
+mod relay;
 mod run;
 
 pub use self::context::ContextBuilder;

@@ -9,6 +9,7 @@ mod defaults;
 mod inline;
 mod jobs;
 mod past;
+mod relay;
 mod running;
 mod sign_up;
 mod snooze;
