@@ -78,12 +78,15 @@ impl Framework for Apalis {
     }
 
     async fn work(&self, lanes: usize) {
+        // Runs in `block_on` of a thread, as in a main function: its future is
+        // not one to spawn.
+        let runtime = tokio::runtime::Handle::current();
         // Two workers of one name do not work at the same time.
         let name = format!("worker-{}", std::process::id());
         match &self.listener {
             None => {
                 let worker = WorkerBuilder::new(name).backend(self.storage()).concurrency(lanes).build(handle);
-                tokio::spawn(async move { worker.run().await.expect("a run") });
+                std::thread::spawn(move || runtime.block_on(worker.run()).expect("a run"));
             }
             Some(listener) => {
                 let strategy =
@@ -93,7 +96,7 @@ impl Framework for Apalis {
                     .concurrency(lanes)
                     .parallelize(tokio::spawn)
                     .build(handle);
-                tokio::spawn(async move { worker.run().await.expect("a run") });
+                std::thread::spawn(move || runtime.block_on(worker.run()).expect("a run"));
             }
         }
     }
