@@ -1,13 +1,13 @@
-"""What happens to a job that panics, that does not decode, that nothing
-handles, and whose worker is killed; and how often publishing syncs. Prints what
-was seen; docs/beside-other-frameworks.md says it in sentences.
+"""Tries how each framework treats a job that panics, one that does not decode,
+one without a handler, and the job of a worker that is killed; and counts the
+syncs of a publication. Prints the results, which
+docs/beside-other-frameworks.md describes.
 
 `scripts/beside-frameworks --trials` runs this.
 """
 
 import json
 import queue
-import re
 import signal
 import sqlite3
 import subprocess
@@ -85,21 +85,21 @@ def change(entry, stores, place, column):
     """Makes the only job one that does not decode, or one of an unknown type."""
     unknown = column == "type"
     if entry.program == "apalis":
-        sql = "UPDATE Jobs SET job_type = 'nobody'" if unknown else "UPDATE Jobs SET job = '{\"to\": 5}'"
+        sql = "UPDATE Jobs SET job_type = 'unknown'" if unknown else "UPDATE Jobs SET job = CAST('{\"to\": 5}' AS BLOB)"
     elif entry.program == "effectum":
-        sql = "UPDATE jobs SET job_type = 'nobody'" if unknown else "UPDATE jobs SET payload = '{\"to\": 5}'"
+        sql = "UPDATE jobs SET job_type = 'unknown'" if unknown else "UPDATE jobs SET payload = CAST('{\"to\": 5}' AS BLOB)"
     elif entry.program == "graphile":
         schema = place.split("schema=")[1]
         postgres = stores.servers["postgres"]
         if unknown:
-            postgres.psql(f"DELETE FROM {schema}._private_jobs; SELECT {schema}.add_job('nobody', '{{}}'::json)")
+            postgres.psql(f"DELETE FROM {schema}._private_jobs; SELECT {schema}.add_job('unknown', '{{}}'::json)")
         else:
             postgres.psql(f"UPDATE {schema}._private_jobs SET payload = '{{\"to\": 5}}'")
         return
     elif entry.program == "sidekiq":
         redis = stores.servers["redis"]
         redis.command("DEL", "queue:default")
-        name, args = ("Nobody", []) if unknown else ("EmailWorker", [{"to": 5}])
+        name, args = ("Unknown", []) if unknown else ("EmailWorker", [{"to": 5}])
         job = {"queue": "default", "class": name, "args": args, "jid": "1", "created_at": 1.0, "retry": True}
         redis.command("LPUSH", "queue:default", json.dumps(job))
         return
@@ -122,7 +122,9 @@ def syncs(entry, stores, command):
         place = stores.fresh(entry.store)
         strace = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync", *command(entry, place, "publish-count", jobs)]
         said = subprocess.run(strace, capture_output=True, text=True).stderr
-        counts.append(sum(int(n) for n in re.findall(r"(\d+)\s+(?:\d+\s+)?(?:fsync|fdatasync)$", said, re.M)))
+        rows = [line.split() for line in said.splitlines()]
+        # Share, seconds, microseconds a call, calls, perhaps errors, and the name.
+        counts.append(sum(int(row[3]) for row in rows if len(row) > 4 and row[-1] in ("fsync", "fdatasync")))
     with sqlite3.connect(f"file:{place}/queue.db?mode=ro", uri=True) as database:
         journal = database.execute("PRAGMA journal_mode").fetchone()[0]
     say(entry, "syncs for a job published", f"{(counts[1] - counts[0]) / 200} (journal {journal})")

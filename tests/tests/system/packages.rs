@@ -129,3 +129,22 @@ fn the_documents_depend_on_the_version_of_the_workspace() {
     }
     assert!(seen >= 4, "found the dependencies");
 }
+
+#[test]
+fn the_page_of_other_frameworks_names_the_versions_of_the_programs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let page = include_str!("../../../docs/beside-other-frameworks.md");
+    let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut seen = 0;
+    for program in ["apalis", "effectum", "graphile", "sidekiq"] {
+        let manifest = root.join("bench/others").join(program).join("Cargo.toml");
+        let manifest = std::fs::read_to_string(manifest).expect("the manifest");
+        for line in manifest.lines() {
+            let Some((name, version)) = line.split_once(" = \"=") else { continue };
+            let version = version.trim_end_matches('"');
+            assert!(page.contains(&format!("{name} {version}")), "the page does not name {name} {version}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 5, "each framework is pinned");
+}

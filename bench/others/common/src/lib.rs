@@ -1,6 +1,6 @@
-//! What the programs of all frameworks share: the job, its handler, and what is
-//! measured. Each measurement is a process of its own, which prints one line of
-//! JSON; `scripts/beside-frameworks` starts them in turn.
+//! Shared by the programs of all frameworks: the job, its handler, and the
+//! measurements. Each measurement is a process of its own, which prints one line
+//! of JSON; `scripts/beside-frameworks` starts them in turn.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -28,19 +28,19 @@ pub enum Settings {
     Defaults,
     /// The fastest that its documentation offers.
     Fastest,
-    /// The fastest that is on disk when publishing returns, if the fastest is not.
+    /// The fastest with jobs on disk when publishing returns, if the above is not.
     Synced,
 }
 
 /// A framework with a store that is open.
 pub trait Framework: Sized + Send + Sync + 'static {
-    /// What one publishing task holds.
+    /// The handle of one publishing task.
     type Publisher: Send + 'static;
 
     /// Opens the store in a file or at a URL, and creates what it needs there.
     fn open(place: &str, settings: Settings) -> impl Future<Output = Self> + Send;
 
-    /// For one more task.
+    /// Returns the handle of one more task.
     fn publisher(&self) -> Self::Publisher;
 
     /// Publishes one job.
@@ -60,7 +60,7 @@ struct Arguments {
     settings: Settings,
     /// A folder or a URL.
     place: String,
-    /// Shorter.
+    /// Shorter measurements
     #[arg(long)]
     quick: bool,
     #[command(subcommand)]
@@ -75,9 +75,9 @@ enum What {
     PublishEight,
     /// Publish in batches: jobs a second.
     PublishBatches,
-    /// Work off what waits, one job at a time: jobs a second.
+    /// Run the waiting jobs, one at a time: jobs a second.
     DrainOne,
-    /// The same with eight lanes.
+    /// Like drain-one, with eight lanes.
     DrainEight,
     /// How long an idle worker takes to start a job: milliseconds.
     Pickup,
@@ -90,7 +90,7 @@ enum What {
     Work { lanes: usize },
 }
 
-/// The whole program.
+/// Runs the program.
 ///
 /// # Panics
 /// If the framework fails: a figure of a run that failed is worth nothing.
@@ -102,7 +102,7 @@ pub fn main<F: Framework>() {
         run(framework, &arguments).await
     });
     println!("{line}");
-    // Workers run on; the process ends all the same.
+    // The worker still runs.
     std::process::exit(0);
 }
 
