@@ -49,6 +49,15 @@ fn has_address(order: &Order) -> bool {
     order.email.contains('@') && !order.email.contains(' ')
 }
 
+/// Returns the lines of the output that README.md quotes, except for those that differ between runs.
+fn quoted() -> Result<Vec<String>, Box<dyn Error>> {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"))?;
+    let (_, output) = readme.split_once("--bin quickstart\n").ok_or("no output")?;
+    let (output, _) = output.split_once("```").ok_or("no end of the output")?;
+    let differs = |line: &&str| line.starts_with(" WARN") || line.contains("target/debug") || line.trim() == "…";
+    Ok(output.lines().filter(|line| !differs(line)).map(str::to_owned).collect())
+}
+
 #[test]
 fn it_does_its_jobs_and_says_so_the_second_time_too() -> Done {
     let folder = tempfile::tempdir()?;
@@ -86,6 +95,14 @@ fn it_does_its_jobs_and_says_so_the_second_time_too() -> Done {
         }
         assert_eq!(text.contains("and 3 from earlier runs"), run == 2, "{text}");
         assert!(!text.contains("\nleft "), "{text}");
+        if run == 1 {
+            let quoted = quoted()?;
+            assert!(quoted.len() > 8, "{quoted:?}");
+            for line in quoted {
+                let line = line.replace("/home/ada/pulpo", &folder.display().to_string());
+                assert!(text.lines().any(|said| said == line), "examples/README.md quotes {line:?}: {text}");
+            }
+        }
         assert!(String::from_utf8_lossy(&output.stderr).contains("451 4.7.1"), "the log says why one was retried");
     }
 

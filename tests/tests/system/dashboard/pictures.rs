@@ -1,4 +1,4 @@
-//! The pictures of the README: pages of a shop's queue, made by a browser.
+//! The pictures in the documents: pages of a shop's queue, made by a browser.
 //!
 //! With `OVERWRITE=1` this test writes them into `docs/pictures`.
 
