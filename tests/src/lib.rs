@@ -2,6 +2,7 @@
 
 pub mod beanstalkd;
 pub mod browser;
+pub mod documents;
 pub mod http;
 pub mod postgres;
 pub mod program;

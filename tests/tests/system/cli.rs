@@ -8,6 +8,7 @@ mod ages;
 mod changes;
 mod completions;
 mod documented;
+mod documents;
 mod help;
 mod interrupts;
 mod lists;

@@ -7,10 +7,7 @@ use super::well;
 
 /// Returns all commands, except the one that runs none.
 fn commands(help: &str) -> Vec<String> {
-    let (_, commands) = help.split_once("Commands:\n").expect("commands");
-    let lines = commands.lines().take_while(|line| !line.is_empty());
-    let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    names.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    super::documents::commands(help).into_iter().map(|(name, _)| name).collect()
 }
 
 /// Returns the names of the options below a heading.
@@ -43,7 +40,7 @@ fn options_of_all_commands_stand_apart() {
     let place = Sandbox::new();
     let main = well(&place, &["--help"]);
     assert_eq!(options(&main, "Global options"), GLOBAL);
-    for command in commands(&main).iter().filter(|command| *command != "help") {
+    for command in &commands(&main) {
         let help = well(&place, &[command, "--help"]);
         assert_eq!(options(&help, "Global options"), GLOBAL, "{help}");
         let own = options(&help, "Options");
@@ -58,7 +55,7 @@ fn paragraphs_are_wrapped_once_whatever_the_width() {
     let main = well(&place, &["--help"]);
     let mut all = commands(&main);
     all.push(String::new());
-    for command in all.iter().filter(|command| *command != "help") {
+    for command in &all {
         let arguments: Vec<_> = [command.as_str(), "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         assert_wrapped_once(&well(&place, &arguments), 100);
         let text = shown(at_a_terminal_of(&place, 80, &arguments.join(" ")));
