@@ -1,4 +1,4 @@
-//! Who reads the pages with a reader of the screen, on a narrow screen, enlarged, or with colours of their own.
+//! The pages for a screen reader, on a narrow screen, enlarged, and with forced colours.
 
 use fantoccini::Client;
 use pulpo_tests::browser::{Browser, devtools};
@@ -21,7 +21,16 @@ fn odd_names(place: &Sandbox) {
     }
 }
 
-/// Returns the roles and names of the controls of a page, as a reader of the screen is told them.
+/// Runs a test in a browser, on a dashboard that shows odd names. The test gets its address.
+fn with_odd_names(test: impl AsyncFnOnce(&Client, &str)) {
+    let place = Sandbox::new();
+    some_jobs(&place, 3);
+    odd_names(&place);
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    Browser::start().run(async |client| test(client, &format!("http://{}", served.address)).await);
+}
+
+/// Returns the roles and names of the controls of a page, as a screen reader gets them.
 async fn controls(client: &Client) -> Vec<(String, String)> {
     let tree = devtools(client, "Accessibility.getFullAXTree", &json!({})).await;
     let nodes = tree["nodes"].as_array().expect("nodes").iter();
@@ -44,13 +53,7 @@ async fn controls(client: &Client) -> Vec<(String, String)> {
 
 #[test]
 fn each_control_has_a_name_and_no_two_buttons_have_the_same() {
-    let place = Sandbox::new();
-    some_jobs(&place, 3);
-    odd_names(&place);
-    let served = Served::start(&place, &["--allow-changes"], &[]);
-    let home = format!("http://{}", served.address);
-    let browser = Browser::start();
-    browser.run(async |client| {
+    with_odd_names(async |client, home| {
         for path in PATHS {
             client.goto(&format!("{home}{path}")).await.expect("a page");
             let controls = controls(client).await;
@@ -67,13 +70,7 @@ fn each_control_has_a_name_and_no_two_buttons_have_the_same() {
 
 #[test]
 fn it_fits_a_narrow_screen_and_twice_the_size() {
-    let place = Sandbox::new();
-    some_jobs(&place, 3);
-    odd_names(&place);
-    let served = Served::start(&place, &["--allow-changes"], &[]);
-    let home = format!("http://{}", served.address);
-    let browser = Browser::start();
-    browser.run(async |client| {
+    with_odd_names(async |client, home| {
         // A desk's browser at 200 % has half the width.
         for (width, scale, mobile) in [(320, 2, true), (640, 2, false), (1024, 1, false)] {
             let size = json!({ "width": width, "height": 800, "deviceScaleFactor": scale, "mobile": mobile });
