@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 /// The hosts that requests may name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hosts {
-    /// Those that were set. `None` admits any host.
+    /// The configured hosts. `None` admits any host.
     set: Option<Vec<String>>,
-    /// Those that are known from the listen address.
+    /// The hosts known from the listen address.
     implied: Vec<String>,
     /// Whether any address is admitted, for a server that listens on all addresses of its machine. A web page that
     /// reaches it by DNS rebinding names a host, not an address.

@@ -17,7 +17,7 @@ const LASTING: usize = 4;
 /// The streams of one dashboard, and the last answer.
 pub(super) struct Pulse {
     pub(super) streams: Arc<Semaphore>,
-    /// Those that last.
+    /// The streams that stay open.
     pub(super) lasting: Arc<Semaphore>,
     /// The last mark, or `None` if the queue did not answer. Locked while the queue is asked, so that one stream asks
     /// for all.

@@ -388,7 +388,7 @@ impl Search {
             }
         }
         if let Some(node) = shape.0.get_mut(path) {
-            // Those that somebody gave stay.
+            // Examples that were given stay.
             let given = node.examples.iter().filter(|example| !examples.iter().any(|one| one[&tag] == example[&tag]));
             let given: Vec<_> = given.cloned().collect();
             examples.extend(given);

@@ -355,7 +355,7 @@ pub(super) fn a_key_is_held_back_alone(harness: &dyn Harness) {
     consumer.nothing();
     harness.pass(4 * SECOND);
     assert_eq!(consumer.work(), "0");
-    // Whoever ends it for the type ends it for all of its keys.
+    // Ending it for the type ends it for all of its keys.
     harness.queue().hold_back("type", Some("held"), 600 * SECOND).expect("hold back");
     consumer.nothing();
     harness.queue().hold_back("type", None, Duration::ZERO).expect("no longer");

@@ -48,7 +48,7 @@ impl Shared {
         drop(tell);
         let end = self.clock.uptime().saturating_add(patience);
         while let Ok(answer) = answers.recv_timeout(end.saturating_sub(self.clock.uptime())) {
-            // Whoever needs a server that is away learns that.
+            // Other errors reach the callers that need that server.
             if let Err(error @ QueueError::Rejected { .. }) = answer {
                 return Err(error);
             }
