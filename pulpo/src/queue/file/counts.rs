@@ -97,3 +97,16 @@ pub(super) fn kind(connection: &Connection, queue: &str, request_type: &str) -> 
             .insert([queue, request_type]),
     }
 }
+
+/// Returns the queues that have had messages.
+pub(super) fn queues(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    // From one to the next by the index, since each may have many kinds.
+    let mut next = connection.prepare_cached("SELECT min(queue) FROM kind WHERE queue > ?1")?;
+    let mut all: Vec<String> = Vec::new();
+    while let Some(queue) =
+        next.query_row([all.last().map_or("", String::as_str)], |row| row.get::<_, Option<String>>(0))?
+    {
+        all.push(queue);
+    }
+    Ok(all)
+}

@@ -69,24 +69,50 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
     sync(above)
 }
 
-/// Opens a file for writing, and creates it if it is missing.
-pub(super) fn open_file(path: &Path) -> io::Result<File> {
+/// Opens the file that pulpo keeps at this path, and nothing else that may be there: no link is followed, and no pipe or
+/// device is waited for.
+pub(super) fn open_own(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"))
+    }
+}
+
+/// Opens one of pulpo's own files for writing, and creates it if it is missing.
+pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
+    open_or_make_by(path, open_own)
+}
+
+/// Opens a file for writing, and creates it if it is missing. It may be a link to a file elsewhere.
+fn open_file(path: &Path) -> io::Result<File> {
+    open_or_make_by(path, |options, path| options.open(path))
+}
+
+fn open_or_make_by(path: &Path, open: impl Fn(&mut fs::OpenOptions, &Path) -> io::Result<File>) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options.write(true);
-    match options.open(path) {
+    match open(&mut options, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => return opened,
     }
     options.create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match open(&mut options, path) {
         Ok(file) => {
             share(path, 0o060)?;
             Ok(file)
         }
         // Another process was faster.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::OpenOptions::new().write(true).open(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(fs::OpenOptions::new().write(true), path),
         Err(error) => Err(error),
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, Watcher as _};
 
-use super::folder::{make_folder, open_file};
+use super::folder::{make_folder, open_or_make, open_own};
 use super::maintenance::Maintenance;
 use super::process_lock::{self, write_at};
 use super::reopening::FileId;
@@ -65,12 +65,6 @@ impl NotifyFiles {
         self.write(file_name(queue));
     }
 
-    /// Wakes the waiting workers of all queues.
-    pub(super) fn notify_all(&self) {
-        let Ok(entries) = fs::read_dir(self.base_path.join(FOLDER)) else { return };
-        entries.flatten().for_each(|entry| self.write(entry.file_name()));
-    }
-
     fn write(&self, name: OsString) {
         let path = self.base_path.join(FOLDER).join(&name);
         let write = || -> io::Result<()> {
@@ -83,7 +77,11 @@ impl NotifyFiles {
             match handles.get(&name) {
                 Some((handle, identity)) if *identity == current => write_at(handle, b"!", 0),
                 _ => {
-                    let handle = fs::OpenOptions::new().write(true).open(&path)?;
+                    let handle = open_own(fs::OpenOptions::new().write(true), &path)?;
+                    // Ours is empty, or has the byte of a notification.
+                    if handle.metadata()?.len() > 1 {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "expected an empty file"));
+                    }
                     write_at(&handle, b"!", 0)?;
                     handles.insert(name.clone(), (handle, current));
                     Ok(())
@@ -133,7 +131,7 @@ impl NotifyFiles {
                     // Not in a folder that is being removed.
                     fs::metadata(self.base_path.join(super::folder::FILE_NAME))?;
                     make_folder(&folder)?;
-                    open_file(&file).map(drop)
+                    open_or_make(&file).map(drop)
                 })?;
             }
             if workers_missing {

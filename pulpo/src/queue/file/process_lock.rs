@@ -14,12 +14,12 @@
 //! - Files whose names are not ours are left alone.
 
 use std::collections::HashSet;
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use super::folder::{make_folder, open_file};
+use super::folder::{make_folder, open_or_make, open_own};
 use super::reopening::FileId;
 use crate::clock::lock;
 
@@ -44,8 +44,14 @@ pub(super) struct ProcessLock {
     base_path: Option<PathBuf>,
     slots: Mutex<Vec<Option<Run>>>,
     /// The file with the slots, which many lanes write at the same time. Without it, all leases count as runs.
-    record: RwLock<Option<File>>,
+    record: RwLock<Option<Record>>,
     registration: Mutex<Registration>,
+}
+
+#[derive(Debug)]
+struct Record {
+    file: File,
+    identity: FileId,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +92,8 @@ impl ProcessLock {
         }
         let file = folder.join(&self.id);
         let is_there = registration.lock.as_ref().is_some_and(|(_, identity)| *identity == FileId::of(&file));
-        if is_there && self.is_visible() {
+        let record = FileId::of(&record_of(&folder, &self.id));
+        if is_there && self.record().as_ref().is_some_and(|known| !record.is_none() && known.identity == record) {
             return;
         }
         // While this lock is held, no lane writes into the old record.
@@ -133,7 +140,7 @@ impl ProcessLock {
         if let Some(place) = lock(&self.slots).get_mut(slot) {
             *place = run;
         }
-        let Some(file) = &*record else { return };
+        let Some(Record { file, .. }) = &*record else { return };
         let written = write_at(file, &bytes(run), (slot * SLOT) as u64);
         drop(record);
         if let Err(error) = written {
@@ -146,7 +153,7 @@ impl ProcessLock {
     }
 
     /// Returns the record, which is not replaced while the guard lives.
-    fn record(&self) -> RwLockReadGuard<'_, Option<File>> {
+    fn record(&self) -> RwLockReadGuard<'_, Option<Record>> {
         self.record.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -221,26 +228,29 @@ pub(super) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProc
     for entry in entries.flatten() {
         // Other files in the folder are not ours to remove.
         let Ok(id) = entry.file_name().into_string() else { continue };
-        let is_ours = is_id(&id) && entry.file_type().is_ok_and(|kind| kind.is_file());
-        if id == us.id || !is_ours {
+        if id == us.id || !is_id(&id) {
             continue;
         }
-        let Ok(file) = File::open(entry.path()) else { continue };
-        // A live process holds the lock of its file.
-        if file.try_lock().is_ok() {
+        let Ok(file) = open_own(OpenOptions::new().read(true), &entry.path()) else { continue };
+        // Ours is empty. A live process holds the lock of its file.
+        if file.metadata().is_ok_and(|file| file.len() == 0) && file.try_lock().is_ok() {
             dead.push(DeadProcess { id, folder: folder.clone(), _lock: file });
         }
     }
     dead
 }
 
-/// Returns whether the process with this id is alive.
+/// Returns whether the process with this id is alive, as far as this one can tell: only a missing file and a free lock
+/// prove that it is not.
 pub(super) fn lives(base_path: Option<&Path>, us: &ProcessLock, id: &str) -> bool {
     if id == us.id {
         return true;
     }
     let Some(path) = base_path.filter(|_| is_id(id)).map(|base| base.join(FOLDER).join(id)) else { return false };
-    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    match open_own(OpenOptions::new().read(true), &path) {
+        Ok(file) => file.try_lock().is_err(),
+        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    }
 }
 
 /// Which runs of a silent or dead process count; `None` if unknown, and then all do.
@@ -253,7 +263,13 @@ impl RunRecord {
         if id == us.id {
             return Self(us.is_visible().then(|| us.runs()));
         }
-        let bytes = base_path.and_then(|path| fs::read(path.join(FOLDER).join(RUNNING).join(id)).ok());
+        let read = |base: &Path| {
+            let mut bytes = Vec::new();
+            let path = record_of(&base.join(FOLDER), id);
+            open_own(OpenOptions::new().read(true), &path)?.read_to_end(&mut bytes)?;
+            Ok::<_, io::Error>(bytes)
+        };
+        let bytes = base_path.filter(|_| is_id(id)).and_then(|base| read(base).ok());
         Self(bytes.map(|bytes| bytes.chunks_exact(SLOT).map(run).collect()))
     }
 
@@ -279,7 +295,7 @@ fn lock_file(folder: &Path, id: &str) -> io::Result<(File, FileId)> {
     make_folder(&folder.join(RUNNING))?;
     // Locked before it gets its name, so that no process takes it for a dead one's.
     let unnamed = folder.join(format!(".{id}"));
-    let alive = open_file(&unnamed)?;
+    let alive = open_or_make(&unnamed)?;
     match alive.try_lock() {
         Ok(()) => {}
         Err(TryLockError::Error(error)) => return Err(error),
@@ -290,18 +306,24 @@ fn lock_file(folder: &Path, id: &str) -> io::Result<(File, FileId)> {
     Ok((alive, FileId::of(&file)))
 }
 
-fn write_record(folder: &Path, id: &str, slots: &[Option<Run>]) -> io::Result<File> {
-    let record = open_file(&folder.join(RUNNING).join(id))?;
+fn record_of(folder: &Path, id: &str) -> PathBuf {
+    folder.join(RUNNING).join(id)
+}
+
+fn write_record(folder: &Path, id: &str, slots: &[Option<Run>]) -> io::Result<Record> {
+    make_folder(&folder.join(RUNNING))?;
+    let path = record_of(folder, id);
+    let record = open_or_make(&path)?;
     // Reserves room for some lanes, so that a full disk is noticed now.
     let mut all = slots.iter().copied().flat_map(bytes).collect::<Vec<_>>();
     all.resize(all.len().max(64 * SLOT), 0);
     record.set_len(0)?;
     write_at(&record, &all, 0)?;
-    Ok(record)
+    Ok(Record { file: record, identity: FileId::of(&path) })
 }
 
 fn remove_record(folder: &Path, id: &str) {
-    let _ = fs::remove_file(folder.join(RUNNING).join(id));
+    let _ = fs::remove_file(record_of(folder, id));
 }
 
 /// Removes the files of a process. The name of the lock goes last, so that another process can finish an interrupted

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::counts;
 use super::error::SqliteError;
 use super::lease::LeaseEnder;
 use super::lease_expiry::LeaseExpiry;
@@ -141,8 +142,10 @@ impl Shared {
     /// Notifies all waiting consumers of all queues.
     pub(super) fn notify_all(&self) {
         self.signal.notify();
-        if let Some(files) = &self.notify {
-            files.notify_all();
+        let Some(files) = &self.notify else { return };
+        match self.read(counts::queues) {
+            Ok(queues) => queues.iter().for_each(|queue| files.notify(queue)),
+            Err(error) => tracing::debug!(%error, "cannot read which queues to notify"),
         }
     }
 
@@ -212,6 +215,10 @@ impl Shared {
         match &written {
             Ok(_) => self.lease_expiry.succeeded(&*self.clock),
             Err(_) => self.lease_expiry.failed(&*self.clock),
+        }
+        if self.writer.has_reopened() {
+            // The folder may be a new one, where no other process knows this one.
+            self.process_lock.renew();
         }
         written
     }

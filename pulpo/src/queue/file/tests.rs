@@ -135,3 +135,23 @@ fn the_rows_of_outboxes_are_forgotten_an_hour_after_they_and_their_messages_are_
     queue.rows_are_gone(&[]).expect("noted");
     assert_eq!(one::<i64>(&queue, count), 1);
 }
+
+#[test]
+fn what_wakes_all_queues_writes_into_no_file_but_theirs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    queue.enqueue(vec![new("a", "one"), new("b", "two")]).expect("published");
+    let notify = folder.path().join("notify");
+    std::fs::create_dir(&notify).expect("made");
+    for name in ["README.md", "README", "c"] {
+        std::fs::write(notify.join(name), "precious").expect("written");
+    }
+    for name in ["a", "b", "d"] {
+        std::fs::write(notify.join(name), "").expect("written");
+    }
+    queue.0.notify_all();
+    let read = |name: &str| std::fs::read_to_string(notify.join(name)).expect("there");
+    assert_eq!(["README.md", "README", "c"].map(read), ["precious"; 3]);
+    assert_eq!(["a", "b", "d"].map(read), ["!", "!", ""]);
+}

@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -49,6 +50,8 @@ pub(super) struct Request {
 /// The database as the group commit sees it.
 pub(super) struct Disk {
     writing: Mutex<Writing>,
+    /// Whether another file was found at the path since this was last asked.
+    has_reopened: AtomicBool,
     /// How long to wait for other processes.
     patience: Arc<Patience>,
 }
@@ -56,6 +59,7 @@ pub(super) struct Disk {
 struct Writing {
     connection: ReopeningConnection,
     durability: Option<Durability>,
+    has_reopened: bool,
     /// The version of the schema that this program writes; `None` for any.
     version: Option<i64>,
 }
@@ -68,8 +72,8 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     pub(super) fn new(place: String, connection: ReopeningConnection, version: Option<i64>) -> Self {
-        let writing = Mutex::new(Writing { connection, durability: None, version });
-        let group = GroupCommit::new(Disk { writing, patience: Arc::default() });
+        let writing = Mutex::new(Writing { connection, durability: None, has_reopened: false, version });
+        let group = GroupCommit::new(Disk { writing, has_reopened: AtomicBool::new(false), patience: Arc::default() });
         Self { place, group: Arc::new(group) }
     }
 
@@ -120,6 +124,12 @@ impl Writer {
     /// Returns how long it waits for other processes.
     pub(super) fn patience(&self) -> &Patience {
         &self.group.storage.patience
+    }
+
+    /// Returns whether another file was found at the path since the last call.
+    pub(super) fn has_reopened(&self) -> bool {
+        let Disk { has_reopened, .. } = &self.group.storage;
+        has_reopened.load(Ordering::Relaxed) && has_reopened.swap(false, Ordering::SeqCst)
     }
 
     /// Lends the connection to a test.
@@ -207,7 +217,11 @@ impl Storage for Disk {
         let is_patient = group.iter().any(|request| request.patient);
         let mut writing = lock(&self.writing);
         let results = self.patience.while_waiting(is_patient, || writing.run(group));
+        let has_reopened = std::mem::take(&mut writing.has_reopened);
         drop(writing);
+        if has_reopened {
+            self.has_reopened.store(true, Ordering::SeqCst);
+        }
         self.patience
             .note(results.iter().any(|done| done.as_ref().is_err_and(|error| error.is(ErrorCode::DatabaseBusy))));
         for (request, done) in group.iter_mut().zip(&results) {
@@ -284,6 +298,7 @@ impl Writing {
     ) -> Result<(), Failed> {
         if self.connection.current()?.1 {
             self.durability = None;
+            self.has_reopened = true;
         }
         self.set_durability(durability)?;
         let transaction = Transaction::begin(self.connection.connection())?;

@@ -195,6 +195,10 @@ fn settle(consumer: &mut dyn Consumer, lease: &Lease, mut settlement: Settlement
 /// Takes the lock of the one process that flushes; `None` if another has it. The system releases it when a process
 /// dies.
 fn try_lock(path: &Path) -> io::Result<Option<File>> {
+    // Not in place of a link, which may lead out of the folder.
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file"));
+    }
     let file = match OpenOptions::new().create(true).append(true).open(path) {
         // Another user of the group has created the file.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path)?,

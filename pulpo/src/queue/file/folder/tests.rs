@@ -131,7 +131,7 @@ mod permissions {
             for base in [folder.path().to_owned(), folder.path().join("a/b")] {
                 prepare(&base).expect("made");
                 make_folder(&base.join("workers/running")).expect("made");
-                open_file(&base.join("workers/running/1")).expect("made");
+                open_or_make(&base.join("workers/running/1")).expect("made");
                 assert_eq!(mode(&base.join("queue.db")), of_file, "in {of_folder:o}");
                 assert_eq!(mode(&base.join("workers/running")), of_folder & 0o7770, "in {of_folder:o}");
                 assert_eq!(mode(&base.join("workers/running/1")), of_file, "in {of_folder:o}");

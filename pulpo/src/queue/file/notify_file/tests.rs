@@ -37,7 +37,6 @@ fn only_the_queue_that_is_meant_is_woken() {
     let (mail, reports) = (Listening::in_folder(folder.path()), Listening::in_folder(folder.path()));
     let publisher = NotifyFiles::new(folder.path());
     publisher.notify("mail");
-    publisher.notify_all();
     assert!(!folder.path().join(FOLDER).exists(), "no file is made while no process waits");
     let (seen_mail, seen_reports) = (mail.listen(&["mail"]), reports.listen(&["reports", "../évil name"]));
     for _ in 0..3 {
@@ -47,11 +46,39 @@ fn only_the_queue_that_is_meant_is_woken() {
     assert_eq!(reports.signal.generation(), seen_reports);
     publisher.notify("../évil name");
     assert!(reports.heard_after(seen_reports));
-    let (seen_mail, seen_reports) = (mail.signal.generation(), reports.signal.generation());
-    publisher.notify_all();
-    assert!(mail.heard_after(seen_mail) && reports.heard_after(seen_reports));
     let names = fs::read_dir(folder.path().join(FOLDER)).expect("a folder").count();
     assert_eq!(names, 3);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_not_ours_in_the_folder_is_neither_followed_nor_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let outside = folder.path().join("outside");
+    fs::write(&outside, "precious").expect("written");
+    let notify = folder.path().join("queue/notify");
+    fs::create_dir_all(&notify).expect("made");
+    std::os::unix::fs::symlink(&outside, notify.join("linked")).expect("linked");
+    std::os::unix::fs::symlink(folder.path().join("missing"), notify.join("dangling")).expect("linked");
+    fs::write(notify.join("notes"), "precious").expect("written");
+    fs::create_dir(notify.join("folder")).expect("made");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        notify.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .expect("made");
+    let publisher = NotifyFiles::new(&folder.path().join("queue"));
+    for queue in ["linked", "dangling", "notes", "folder", "pipe"] {
+        publisher.notify(queue);
+        Listening::in_folder(&folder.path().join("queue")).listen(&[queue]);
+        publisher.notify(queue);
+    }
+    assert_eq!(fs::read_to_string(&outside).expect("there"), "precious");
+    assert_eq!(fs::read_to_string(notify.join("notes")).expect("there"), "precious");
+    assert!(!folder.path().join("missing").exists());
 }
 
 #[test]

@@ -33,10 +33,20 @@ fn only_files_of_ours_are_taken_for_dead_processes() {
     let workers = folder.path().join(FOLDER);
     let us = registered(&folder);
     let dead_id = "00000000000000ff";
-    let foreign = ["README", ".gitkeep", "00000000000000FF", "00000000000000ff.bak", "0123456789abcdeg", "ff"];
-    for name in foreign.iter().chain([&dead_id]) {
+    // The last one has the name of a process, but not the content.
+    let foreign = [
+        "README",
+        ".gitkeep",
+        "00000000000000FF",
+        "00000000000000ff.bak",
+        "0123456789abcdeg",
+        "ff",
+        "0123456789abcdef",
+    ];
+    for name in foreign {
         fs::write(workers.join(name), "kept").expect("written");
     }
+    fs::write(workers.join(dead_id), "").expect("written");
     // Something with a name like ours that is not a file.
     fs::create_dir(workers.join("0000000000000001")).expect("made");
     #[cfg(unix)]
@@ -59,7 +69,7 @@ fn a_process_that_cannot_write_down_what_it_runs_still_lives() {
     assert!(record(&folder, &us).counts(FIRST) && !record(&folder, &us).counts(SECOND));
     // A full disk, or a failing one.
     let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
-    *us.record.write().expect("no panic") = Some(full);
+    us.record.write().expect("no panic").as_mut().expect("a record").file = full;
     us.write_slot(slot, Some(SECOND));
     assert!(!us.is_visible(), "nothing is to be leased ahead");
     assert_eq!(dead_ids(&folder), [""; 0]);
@@ -84,13 +94,19 @@ fn a_process_shows_itself_again_where_its_files_were_taken_away() {
     us.renew();
     assert!(us.is_visible() && record(&folder, &us).counts(SECOND) && !record(&folder, &us).counts(FIRST));
     assert_eq!(dead_ids(&folder), [""; 0]);
-    // Only the lock, only the record.
-    for file in [us.id().to_owned(), format!("{RUNNING}/{}", us.id())] {
-        fs::remove_file(folder.path().join(FOLDER).join(&file)).expect("there");
+    // Only the lock, only the record, only the folder of the records.
+    let workers = folder.path().join(FOLDER);
+    for taken in [us.id().to_owned(), format!("{RUNNING}/{}", us.id()), RUNNING.to_owned()] {
+        fs::rename(workers.join(&taken), folder.path().join("taken")).expect("moved");
         us.renew();
         us.write_slot(slots[0], Some(FIRST));
+        assert!(record(&folder, &us).counts(FIRST) && record(&folder, &us).counts(SECOND), "{taken}");
+        us.write_slot(slots[0], None);
+        assert!(!record(&folder, &us).counts(FIRST), "{taken}");
+        let taken = folder.path().join("taken");
+        if taken.is_dir() { fs::remove_dir_all(taken) } else { fs::remove_file(taken) }.expect("removed");
     }
-    assert!(folder.path().join(FOLDER).join(us.id()).exists());
+    assert!(workers.join(us.id()).exists());
     // A deleted queue is not created again.
     fs::remove_file(folder.path().join("queue.db")).expect("there");
     fs::remove_dir_all(folder.path().join(FOLDER)).expect("there");
@@ -111,4 +127,19 @@ fn a_process_without_leases_leaves_nothing_behind() {
     let left = fs::read_dir(folder.path().join(FOLDER)).expect("a folder").flatten().map(|entry| entry.file_name());
     assert_eq!(left.collect::<Vec<_>>(), [RUNNING]);
     assert_eq!(fs::read_dir(folder.path().join(FOLDER).join(RUNNING)).expect("a folder").count(), 0);
+}
+
+#[test]
+fn only_what_proves_a_death_is_taken_for_one() {
+    let folder = folder();
+    let (us, other) = (registered(&folder), registered(&folder));
+    let lives = |id: &str| lives(Some(folder.path()), &us, id);
+    assert!(lives(other.id()));
+    assert!(!lives("00000000000000ff"), "there is no such file");
+    // A file that cannot be opened tells nothing.
+    fs::create_dir(folder.path().join(FOLDER).join("00000000000000fe")).expect("made");
+    assert!(lives("00000000000000fe"));
+    let id = other.id().to_owned();
+    drop(other);
+    assert!(!lives(&id), "its lock is free");
 }
