@@ -2,14 +2,16 @@
 //! The first event in a later minute moves the finished minute into the tables of minutes and hours.
 //!
 //! # Invariants
-//! # Invariants
 //! - An event is counted in the transaction in which it happens.
-//! - Nothing is kept longer than [`ActivityStep::kept_minutes`].
+//! - Nothing is shown for longer than [`ActivityStep::kept_minutes`], and what is older is deleted, a part in each minute.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::values::time;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
+
+/// The number of old rows that are deleted with the first event of a kind in a minute, which adds a row for each step.
+const DELETED_AT_ONCE: i64 = 100;
 
 /// Microseconds in a minute.
 const MINUTE: i64 = 60_000_000;
@@ -134,9 +136,20 @@ fn begin_minute(connection: &Connection, kind: i64, minute: i64) -> rusqlite::Re
         )?
         .execute([kind, minute])?;
     for step in ActivityStep::ALL {
-        let bounds = [step.minutes(), minute - step.kept_minutes()];
-        connection.prepare_cached("DELETE FROM activity WHERE step = ?1 AND at < ?2")?.execute(bounds)?;
-        connection.prepare_cached("DELETE FROM activity_total WHERE step = ?1 AND at < ?2")?.execute(bounds)?;
+        // After a pause there may be many, and others wait.
+        let bounds = [step.minutes(), minute - step.kept_minutes(), DELETED_AT_ONCE];
+        connection
+            .prepare_cached(
+                "DELETE FROM activity WHERE (step, at, kind) IN
+                    (SELECT step, at, kind FROM activity WHERE step = ?1 AND at < ?2 LIMIT ?3)",
+            )?
+            .execute(bounds)?;
+        connection
+            .prepare_cached(
+                "DELETE FROM activity_total WHERE (step, at) IN
+                    (SELECT step, at FROM activity_total WHERE step = ?1 AND at < ?2 LIMIT ?3)",
+            )?
+            .execute(bounds)?;
     }
     note_waiting(connection, minute - 1)
 }

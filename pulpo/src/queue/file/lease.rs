@@ -292,13 +292,13 @@ impl<'a> LeaseEnder<'a> {
         self.counts.write(self.connection)
     }
 
-    /// Ends all leases of a process. Returns how many.
-    pub(super) fn end_all_of(mut self, owner: &str) -> rusqlite::Result<usize> {
+    /// Ends leases of a process, at most as many. Returns how many.
+    pub(super) fn end_all_of(mut self, owner: &str, most: u16) -> rusqlite::Result<usize> {
         let mut query = self.connection.prepare_cached(
-            "SELECT id, lease FROM message WHERE lease_ends IS NOT NULL AND lease >= ?1 AND lease < ?2",
+            "SELECT id, lease FROM message WHERE lease_ends IS NOT NULL AND lease >= ?1 AND lease < ?2 LIMIT ?3",
         )?;
         // A point comes after a hyphen.
-        let range = [format!("{owner}-"), format!("{owner}.")];
+        let range = params![format!("{owner}-"), format!("{owner}."), most];
         let leases = query
             .query_map(range, |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;

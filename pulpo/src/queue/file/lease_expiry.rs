@@ -40,6 +40,9 @@ struct Inner {
     /// The time of day minus the uptime, as last seen; `None` before the first time.
     offset: Option<i64>,
     failing_since: Option<ClockReading>,
+    /// Whether all leases that last too long have been shortened since the clock went back, or since this process
+    /// started.
+    shortened: bool,
     spared: Option<Spared>,
 }
 
@@ -95,7 +98,15 @@ impl LeaseExpiry {
             Some(spared) => (spared.ended_after.min(at.now), at.uptime.saturating_sub(spared.since)),
             None => (at.now, 0),
         };
-        Expiry { now: at.now, at_once, spared_for, shorten: jump.is_none_or(|jump| jump < -STEP) }
+        if jump.is_some_and(|jump| jump < -STEP) {
+            inner.shortened = false;
+        }
+        Expiry { now: at.now, at_once, spared_for, shorten: !inner.shortened }
+    }
+
+    /// Records that no lease lasts too long.
+    fn shortened(&self) {
+        lock(&self.0).shortened = true;
     }
 
     /// Records that a write failed.
@@ -147,6 +158,7 @@ impl Expiry {
     /// process waits long. The next transaction continues with the rest.
     pub(super) fn apply(
         &self,
+        lease_expiry: &LeaseExpiry,
         connection: &Connection,
         us: &ProcessLock,
         base_path: Option<&Path>,
@@ -173,19 +185,25 @@ impl Expiry {
                      WHERE lease_ends <= ?1 AND (lease_ends <= ?2 OR ttr * 1000 / 3 * 2 <= ?3)
                      ORDER BY lease_ends LIMIT ?4",
                 )?
-                .query_map([self.now, self.at_once, self.spared_for, AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .query_map([self.now, self.at_once, self.spared_for, AT_ONCE.into()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?
                 .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
             let mut ending = LeaseEnder::new(connection, us, base_path, self.now);
             silent.iter().try_for_each(|(id, token)| ending.end(*id, token))?;
             ending.finish()?;
         }
         if self.shorten {
-            connection
+            let shortened = connection
                 .prepare_cached(
-                    "UPDATE message SET lease_ends = ?1 + ttr * 1000
-                     WHERE lease_ends > ?1 + ?2 AND lease_ends > ?1 + ttr * 1000 + ?2",
+                    "UPDATE message SET lease_ends = ?1 + ttr * 1000 WHERE id IN
+                        (SELECT id FROM message WHERE lease_ends > ?1 + ?2 AND lease_ends > ?1 + ttr * 1000 + ?2
+                         LIMIT ?3)",
                 )?
-                .execute(params![self.now, STEP])?;
+                .execute(params![self.now, STEP, AT_ONCE])?;
+            if shortened < usize::from(AT_ONCE) {
+                lease_expiry.shortened();
+            }
         }
         Ok(())
     }
@@ -208,7 +226,7 @@ fn make_ready(connection: &Connection, ids: &Ids) -> rusqlite::Result<()> {
 }
 
 /// The maximum number of leases to end in one transaction.
-pub(super) const AT_ONCE: i64 = 1000;
+pub(super) const AT_ONCE: u16 = 1000;
 
 /// The maximum number of delays to end in one transaction: it takes part of the time in which a publisher waits, and
 /// no lane takes more at once.

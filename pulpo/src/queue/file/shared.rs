@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::counts;
 use super::error::SqliteError;
 use super::lease::LeaseEnder;
-use super::lease_expiry::LeaseExpiry;
+use super::lease_expiry::{AT_ONCE, LeaseExpiry};
 use super::limits::SearchPoints;
 use super::maintenance::Maintenance;
 use super::notify_file::NotifyFiles;
@@ -242,19 +242,32 @@ impl Shared {
     pub(super) fn end_leases_of_the_dead(self: &Arc<Self>) {
         let Some(folder) = &self.folder else { return };
         for dead in process_lock::dead_processes(folder, &self.process_lock) {
-            let (us, id, now) = (self.clone(), dead.id.clone(), self.now());
-            let ended = self.write(Durability::Lazy, move |connection| {
-                forget_worker(connection, &id)?;
-                LeaseEnder::new(connection, &us.process_lock, us.folder.as_deref(), now).end_all_of(&id)
-            });
-            match ended {
+            match self.end_leases_of(&dead.id) {
                 Ok(0) => dead.remove_files(),
                 Ok(leases) => {
                     tracing::warn!(leases, "another process has died: its jobs are ready again");
                     dead.remove_files();
-                    self.notify_all();
                 }
                 Err(error) => tracing::debug!(%error, "cannot end the leases of a process that has died, trying again"),
+            }
+        }
+    }
+
+    /// Ends the leases of this process, in parts, so that no other process waits long. Returns how many.
+    fn end_leases_of(self: &Arc<Self>, id: &str) -> Result<usize, SqliteError> {
+        let mut leases = 0;
+        loop {
+            let (us, id, now) = (self.clone(), id.to_owned(), self.now());
+            let ended = self.write(Durability::Lazy, move |connection| {
+                forget_worker(connection, &id)?;
+                LeaseEnder::new(connection, &us.process_lock, us.folder.as_deref(), now).end_all_of(&id, AT_ONCE)
+            })?;
+            leases += ended;
+            if ended > 0 {
+                self.notify_all();
+            }
+            if ended < usize::from(AT_ONCE) {
+                return Ok(leases);
             }
         }
     }

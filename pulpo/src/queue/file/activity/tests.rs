@@ -161,3 +161,22 @@ fn what_was_not_committed_is_not_counted() {
     assert_eq!((sum.published, sum.done), (1, 1));
     assert_eq!(timed.queue.stats().expect("stats").total(), 0);
 }
+
+#[test]
+fn after_a_pause_what_is_old_is_deleted_in_parts() {
+    let timed = Timed::new();
+    timed.publish(1);
+    timed.queue.0.writer.with_connection(|connection| {
+        let fill = "WITH RECURSIVE n(x) AS (SELECT 0 UNION ALL SELECT x + 1 FROM n WHERE x < 4999)
+            INSERT INTO activity SELECT 1, x, 1, 0, 0, 0, 0, 0 FROM n";
+        connection.execute(fill, []).expect("filled");
+    });
+    let mut left = Vec::new();
+    for _ in 0..60 {
+        timed.pass(1);
+        timed.publish(1);
+        left.push(timed.rows().0);
+    }
+    assert!(left[0] > 4000, "{left:?}");
+    assert!(*left.last().expect("some") < 100, "{left:?}");
+}

@@ -141,3 +141,36 @@ fn many_that_are_kicked_or_deleted_take_many_short_transactions() {
     assert_eq!(took(&|| queue.delete(&Filter::all()).expect("deleted")), (3500, 4));
     assert_counted(&queue);
 }
+
+#[test]
+fn the_leases_of_a_dead_process_end_in_parts_and_so_do_those_that_last_too_long() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    queue.enqueue(vec![new("a", "job"); 2500]).expect("published");
+    let _seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    assert!(matches!(fetch(&queue, "nothing", false), Found::Nothing(_)));
+    // A lease of another process, which ends in a hundred years.
+    let statement = "UPDATE message SET state = 2, lease = '00000000000000ff-1', lease_ends = 4000000000000000;
+        UPDATE kind SET ready = 0";
+    queue.0.writer.write(Durability::Lazy, |connection| connection.execute_batch(statement)).expect("written");
+    let too_long = || one::<i64>(&queue, "SELECT count(*) FROM message WHERE lease_ends = 4000000000000000");
+    clock.jump(TimeDelta::hours(-1));
+    let left = std::iter::from_fn(|| {
+        assert!(matches!(fetch(&queue, "nothing", false), Found::Nothing(_)));
+        Some(too_long())
+    });
+    assert_eq!(left.take(4).collect::<Vec<_>>(), [1500, 500, 0, 0]);
+    let commits = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    queue.0.count_commits(&commits);
+    std::fs::write(folder.path().join("workers/00000000000000ff"), "").expect("written");
+    queue.0.end_leases_of_the_dead();
+    // The thread beside the lanes may have been faster.
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while one::<i64>(&queue, "SELECT count(*) FROM message WHERE state = 0") < 2500 {
+        assert!(std::time::Instant::now() < end, "waited in vain");
+        std::thread::yield_now();
+    }
+    assert!(commits.load(Ordering::SeqCst) >= 3);
+    assert_counted(&queue);
+}
