@@ -354,7 +354,8 @@ impl ActivityLog for FileQueue {
     fn read_activity(&self, asked: &ActivityFilter) -> Result<Vec<Activity>, QueueError> {
         self.0.check()?;
         let (asked, now) = (asked.clone(), self.0.now());
-        self.0.read(move |connection| at_one_moment(connection, |connection| activity::read(connection, &asked, now)))
+        self.0
+            .inspect(move |connection| at_one_moment(connection, |connection| activity::read(connection, &asked, now)))
     }
 
     fn knows_waiting(&self) -> bool {

@@ -154,7 +154,8 @@ pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats
     let earlier = |counts: &mut Counts, since: Option<i64>| {
         counts.oldest_ready = counts.oldest_ready.into_iter().chain(since.map(time)).min();
     };
-    for Waiting { kind, of, count, due_since } in waiting(connection, now)? {
+    let delayed = all.iter().map(|(kind, counts)| (*kind, counts.delayed)).collect();
+    for Waiting { kind, of, count, due_since } in waiting(connection, &delayed, now)? {
         let Some((_, counts)) = places.get(&kind).and_then(|place| all.get_mut(*place)) else { continue };
         if of == MessageState::Reserved {
             counts.reserved = count;
@@ -196,8 +197,9 @@ struct Waiting {
     due_since: Option<i64>,
 }
 
-/// Counts them by the indexes of delays and leases; there are never many.
-fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> {
+/// Counts them by the indexes of delays and leases, given how many messages of each kind have a delay. There are never
+/// many leases.
+fn waiting(connection: &Connection, delayed: &HashMap<i64, u64>, now: i64) -> rusqlite::Result<Vec<Waiting>> {
     let mut all = Vec::new();
     for (of, query) in [
         (MessageState::Reserved, "SELECT kind, count(*), NULL FROM message WHERE lease_ends > :now GROUP BY kind"),
@@ -210,7 +212,6 @@ fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> 
             MessageState::Buried,
             "SELECT kind, count(*), NULL FROM message WHERE lease_ends <= :now AND cancelled IS NOT NULL GROUP BY kind",
         ),
-        (MessageState::Delayed, "SELECT kind, count(*), min(due_since) FROM message WHERE due <= :now GROUP BY kind"),
     ] {
         let mut statement = connection.prepare_cached(query)?;
         let mut rows = statement.query(named_params! { ":now": now })?;
@@ -219,7 +220,64 @@ fn waiting(connection: &Connection, now: i64) -> rusqlite::Result<Vec<Waiting>> 
             all.push(Waiting { kind: row.get(0)?, of, count, due_since: row.get(2)? });
         }
     }
+    all.append(&mut overdue(connection, delayed, now)?);
     Ok(all)
+}
+
+/// How many overdue messages to count and read one by one.
+const READ_OVERDUE: u32 = 1000;
+
+/// How many messages whose delay is not over to count one by one.
+const COUNTED_DELAYED: u64 = 20_000;
+
+/// Counts the messages whose delay is over, of which there are many if no worker ran for a while. Where most are overdue,
+/// it counts the others, since the sum of both is known. It looks for the oldest of each kind only among those that were
+/// due first; a kind that is not among them has the time at which the last of them was due.
+fn overdue(connection: &Connection, delayed: &HashMap<i64, u64>, now: i64) -> rusqlite::Result<Vec<Waiting>> {
+    let mut first: HashMap<i64, (u64, Option<i64>)> = HashMap::new();
+    let (mut read, mut last) = (0, None);
+    let mut statement =
+        connection.prepare_cached("SELECT kind, due_since, due FROM message WHERE due <= ?1 ORDER BY due LIMIT ?2")?;
+    let mut rows = statement.query(params![now, READ_OVERDUE + 1])?;
+    while let Some(row) = rows.next()? {
+        let (count, since) = first.entry(row.get(0)?).or_default();
+        *count += 1;
+        *since = since.iter().copied().chain([row.get(1)?]).min();
+        (read, last) = (read + 1, row.get(2)?);
+    }
+    let counts = if read <= READ_OVERDUE {
+        first.iter().map(|(kind, (count, _))| (*kind, *count)).collect()
+    } else {
+        count_overdue(connection, delayed, now)?
+    };
+    let overdue = |(kind, count): (i64, u64)| {
+        let due_since = first.get(&kind).map_or(last, |(_, since)| *since);
+        Waiting { kind, of: MessageState::Delayed, count, due_since }
+    };
+    Ok(counts.into_iter().filter(|(_, count)| *count > 0).map(overdue).collect())
+}
+
+fn count_overdue(
+    connection: &Connection,
+    delayed: &HashMap<i64, u64>,
+    now: i64,
+) -> rusqlite::Result<HashMap<i64, u64>> {
+    let read = |row: &Row<'_>| Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default()));
+    let still_delayed: HashMap<i64, u64> = connection
+        .prepare_cached(
+            "SELECT kind, count(*) FROM (SELECT kind FROM message WHERE due > ?1 ORDER BY due LIMIT ?2) GROUP BY kind",
+        )?
+        .query_map(params![now, COUNTED_DELAYED.cast_signed()], read)?
+        .collect::<rusqlite::Result<_>>()?;
+    if still_delayed.values().sum::<u64>() < COUNTED_DELAYED {
+        let rest =
+            |(kind, all): (&i64, &u64)| (*kind, all.saturating_sub(still_delayed.get(kind).copied().unwrap_or(0)));
+        return Ok(delayed.iter().map(rest).collect());
+    }
+    connection
+        .prepare_cached("SELECT kind, count(*) FROM message WHERE due <= ?1 GROUP BY kind")?
+        .query_map([now], read)?
+        .collect()
 }
 
 /// Kicks messages: each is due now and has all its attempts again. A message whose unique key has been taken stays

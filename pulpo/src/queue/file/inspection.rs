@@ -50,7 +50,7 @@ impl FileQueue {
         let mut changed = C::default();
         while rest.limit != Some(0) {
             let part = rest.clone().limit(rest.limit.unwrap_or(MAX_CHANGED_AT_ONCE).min(MAX_CHANGED_AT_ONCE));
-            let ids = self.0.read(move |connection| find(connection, &part, now))?;
+            let ids = self.0.inspect(move |connection| find(connection, &part, now))?;
             let Some(last) = ids.last().cloned() else { break };
             let part = Filter { ids: Some(ids.into_iter().collect()), ..rest.clone() };
             let done = self.0.writer.write(Durability::Synced, move |connection| change(connection, &part, now))?;
@@ -67,7 +67,7 @@ impl Inspection for FileQueue {
     fn peek(&self, id: &MessageId) -> Result<Option<StoredMessage>, QueueError> {
         self.0.check()?;
         let (id, now) = (id.clone(), self.0.now());
-        self.0.read(move |connection| at_one_moment(connection, |connection| inspect::peek(connection, &id, now)))
+        self.0.inspect(move |connection| at_one_moment(connection, |connection| inspect::peek(connection, &id, now)))
     }
 
     fn list(&self, filter: &Filter) -> Result<Vec<StoredMessage>, QueueError> {
@@ -80,13 +80,13 @@ impl Inspection for FileQueue {
         let list = move |connection: &Connection| {
             at_one_moment(connection, |connection| inspect::list(connection, &filter, texts, now))
         };
-        Ok(Survey::new(self.0.read(list)?, 0))
+        Ok(Survey::new(self.0.inspect(list)?, 0))
     }
 
     fn stats(&self) -> Result<Stats, QueueError> {
         self.0.check()?;
         let now = self.0.now();
-        self.0.read(move |connection| at_one_moment(connection, |connection| inspect::stats(connection, now)))
+        self.0.inspect(move |connection| at_one_moment(connection, |connection| inspect::stats(connection, now)))
     }
 
     fn change_mark(&self) -> Result<u64, QueueError> {
@@ -108,7 +108,7 @@ impl Inspection for FileQueue {
         self.0.check()?;
         let Ok(id) = id.as_str().parse::<i64>() else { return Ok(None) };
         let now = self.0.now();
-        let holder = self.0.read(move |connection| unique::taken_by(connection, id, now))?;
+        let holder = self.0.inspect(move |connection| unique::taken_by(connection, id, now))?;
         Ok(holder.map(|id| MessageId::from(id.cast_unsigned())))
     }
 

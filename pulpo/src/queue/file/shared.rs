@@ -16,7 +16,7 @@ use super::maintenance::Maintenance;
 use super::notify_file::NotifyFiles;
 use super::opened::Opened;
 use super::process_lock::{self, ProcessLock};
-use super::reopening::ReopeningConnection;
+use super::reopening::{FileId, ReopeningConnection};
 use super::schema;
 use super::values::micros;
 use super::writer::{Durability, Writer, check_version};
@@ -34,6 +34,8 @@ pub(super) struct Shared {
     pub(super) writer: Unforked<Writer>,
     /// `None` in memory, where a second connection would be a second database.
     reader: Option<Unforked<Mutex<ReopeningConnection>>>,
+    /// Another one, for lists and counts, which may take long; opened with the first.
+    inspector: Unforked<Mutex<Option<ReopeningConnection>>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) signal: Arc<Notify>,
     notify: Option<Unforked<NotifyFiles>>,
@@ -80,6 +82,7 @@ impl Shared {
             opened,
             writer: Unforked::new(Writer::new(place.clone(), writing, Some(schema::VERSION))),
             reader: reading.map(Mutex::new).map(Unforked::new),
+            inspector: Unforked::new(Mutex::default()),
             signal: Notify::new(clock.clone()),
             clock,
             notify: notify.map(Unforked::new),
@@ -186,11 +189,38 @@ impl Shared {
         with(lock(self.reader.as_ref().expect("on disk")).connection_mut());
     }
 
+    /// Lends the connection for lists and counts to a test.
+    #[cfg(test)]
+    pub(super) fn with_inspector(&self, with: impl FnOnce(&mut Connection)) {
+        self.inspect(|_| Ok(())).expect("opened");
+        with(lock(&self.inspector).as_mut().expect("opened").connection_mut());
+    }
+
     pub(super) fn read<R: Send + 'static>(
         &self,
         query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, QueueError> {
         self.try_read(query).map_err(|error| error.into_queue_error("read", &self.place))
+    }
+
+    /// Reads what may take long, while the lanes and others go on with reads that do not.
+    pub(super) fn inspect<R: Send + 'static>(
+        &self,
+        mut query: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
+    ) -> Result<R, QueueError> {
+        let Some(file) = &self.file else { return self.read(query) };
+        let mut inspector = lock(&self.inspector);
+        let open = match &mut *inspector {
+            Some(open) => open,
+            None if FileId::of(file).is_none() => return Err(SqliteError::gone().into_queue_error("read", &self.place)),
+            none => none.insert(ReopeningConnection::open(file, schema::open_reader)?),
+        };
+        let read = (|| {
+            let (connection, _) = open.current()?;
+            check_version(connection, schema::VERSION)?;
+            Ok::<_, SqliteError>(query(connection)?)
+        })();
+        read.map_err(|error| error.into_queue_error("read", &self.place))
     }
 
     /// Reads, with an error that can be cloned for several callers.

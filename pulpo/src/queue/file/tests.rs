@@ -12,6 +12,7 @@ use crate::queue::{
 
 mod many;
 mod statements;
+mod stats;
 
 fn at_nine() -> ManualClock {
     ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"))
@@ -50,6 +51,7 @@ impl Shared {
     fn trace(&self, note: fn(TraceEvent<'_>)) {
         let codes = TraceEventCodes::SQLITE_TRACE_STMT;
         self.with_reader(|connection| connection.trace_v2(codes, Some(note)).expect("traced"));
+        self.with_inspector(|connection| connection.trace_v2(codes, Some(note)).expect("traced"));
         self.writer.with_connection(|connection| connection.trace_v2(codes, Some(note)).expect("traced"));
     }
 

@@ -66,7 +66,7 @@ impl Workers for FileQueue {
         let Self(shared) = self;
         shared.check()?;
         let now = shared.now();
-        let (reports, leased) = shared.read(move |connection| {
+        let (reports, leased) = shared.inspect(move |connection| {
             super::values::at_one_moment(connection, |connection| Ok((reports(connection)?, leased(connection, now)?)))
         })?;
         let (folder, us) = (shared.folder.as_deref(), &*shared.process_lock);
