@@ -57,6 +57,7 @@ mod lease_expiry;
 mod lease_store;
 mod limits;
 mod maintenance;
+mod migrations;
 mod new;
 mod notify_file;
 mod opened;

@@ -1,7 +1,8 @@
 use crate::queue::{DequeueFilter, Inspection as _, Settlement};
 use std::fs;
 
-use super::super::folder::prepare;
+use super::super::folder::{open_or_make, prepare};
+use super::super::migrations::{APPLICATION_ID, marker_of};
 use super::*;
 
 fn folder() -> tempfile::TempDir {
@@ -36,10 +37,10 @@ fn the_schema_is_made_once_and_private() {
 
 #[test]
 fn an_older_schema_is_brought_forward_and_keeps_its_rows() {
-    let mut connection = Connection::open_in_memory().expect("opened");
-    migrate(&mut connection, &["CREATE TABLE a(x)"]).ok().expect("version 1");
+    let connection = Connection::open_in_memory().expect("opened");
+    migrate(&connection, &["CREATE TABLE a(x)"], None).ok().expect("version 1");
     connection.execute("INSERT INTO a VALUES (7)", []).expect("a row");
-    migrate(&mut connection, &["CREATE TABLE a(x)", "ALTER TABLE a ADD COLUMN y DEFAULT 8"]).ok().expect("version 2");
+    migrate(&connection, &["CREATE TABLE a(x)", "ALTER TABLE a ADD COLUMN y DEFAULT 8"], None).ok().expect("version 2");
     let row = connection.query_row("SELECT x, y FROM a", [], |row| Ok((row.get(0)?, row.get(1)?)));
     assert_eq!(row.expect("the row"), (7, 8));
     assert_eq!(pragma(&connection, "user_version").expect("a number"), 2);
@@ -55,21 +56,53 @@ fn a_queue_of_each_older_version_is_brought_to_the_newest() {
     };
     let newest = open_in_memory().expect("made");
     for version in 1..MIGRATIONS.len() {
-        let mut connection = Connection::open_in_memory().expect("opened");
-        migrate(&mut connection, &MIGRATIONS[..version]).ok().expect("the old version");
-        migrate(&mut connection, MIGRATIONS).ok().expect("the newest version");
+        let connection = Connection::open_in_memory().expect("opened");
+        migrate(&connection, &MIGRATIONS[..version], None).ok().expect("the old version");
+        migrate(&connection, MIGRATIONS, None).ok().expect("the newest version");
         assert_eq!(tables(&connection), tables(&newest), "from version {version}");
     }
 }
 
 #[test]
 fn a_migration_that_fails_changes_nothing() {
-    let mut connection = Connection::open_in_memory().expect("opened");
-    migrate(&mut connection, &["CREATE TABLE a(x)"]).ok().expect("version 1");
+    let connection = Connection::open_in_memory().expect("opened");
+    migrate(&connection, &["CREATE TABLE a(x)"], None).ok().expect("version 1");
     let steps = &["CREATE TABLE a(x)", "CREATE TABLE b(x)", "CREATE TABLE a(x)"];
-    assert!(matches!(migrate(&mut connection, steps), Err(Refusal::Sqlite(_))));
+    assert!(matches!(migrate(&connection, steps, None), Err(Refusal::Sqlite(_))));
     assert_eq!(pragma(&connection, "user_version").expect("a number"), 1);
     assert!(connection.prepare("SELECT * FROM b").is_err(), "the first step is undone");
+}
+
+#[test]
+fn a_program_waits_for_one_that_migrates_for_longer_than_for_others() {
+    let folder = folder();
+    let file = prepare(folder.path()).expect("a file");
+    let steps = ["CREATE TABLE a(x)", "CREATE TABLE b(x)"];
+    let connect = || {
+        let connection = connect(&file).expect("opened");
+        // In place of ten seconds.
+        connection.busy_timeout(std::time::Duration::from_millis(1)).expect("set");
+        connection
+    };
+    let (migrating, waiting) = (connect(), connect());
+    migrate(&migrating, &steps[..1], Some(&file)).ok().expect("version 1");
+    become_wal(&migrating).ok().expect("a log");
+    migrating.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    let refused = migrate(&waiting, &steps, Some(&file));
+    assert!(matches!(refused, Err(Refusal::Sqlite(_))), "another program merely writes");
+    let marker = marker_of(&file);
+    let lock = open_or_make(&marker).expect("made");
+    lock.try_lock().expect("locked");
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(move || migrate(&waiting, &steps, Some(&file)).is_ok());
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+        assert!(!waits.is_finished());
+        migrating.execute_batch("ROLLBACK").expect("ended");
+        drop(lock);
+        assert!(waits.join().expect("no panic"), "it migrates in its turn");
+    });
+    assert_eq!(pragma(&migrating, "user_version").expect("a number"), 2);
+    assert!(!marker.exists());
 }
 
 #[test]
