@@ -81,10 +81,20 @@ fn write_as_a_task(group: &Group, number: u32, is_dropped: bool) {
 
 /// Starts the thread that leads for tasks.
 fn commit_for_tasks(group: &Group) -> thread::JoinHandle<()> {
+    let mut committer = None;
+    let spawn = || {
+        committer = Some(spawn_committer(group));
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let Ok(()) = group.start_committer(spawn);
+    committer.expect("it is the first")
+}
+
+fn spawn_committer(group: &Group) -> thread::JoinHandle<()> {
     let group = group.clone();
     thread::spawn(move || {
         while group.committer.wait() {
-            while catch(|| group.lead_for_tasks()).unwrap_or(false) {}
+            group.lead_as_committer();
         }
     })
 }
@@ -106,7 +116,7 @@ fn run(threads: u32, tasks: u32, panics_at: Option<u32>) {
     // Later writers are served too.
     write(&group, 1000);
     assert!(lock(&group.storage.kept).contains(&1000));
-    group.committer.end();
+    group.end_committer();
     committer.join().expect("no panic");
 }
 
@@ -144,6 +154,56 @@ pub fn a_task_that_is_dropped_strands_no_thread() {
     others.into_iter().for_each(|other| other.join().expect("told the truth"));
     write_as_a_task(&group, 8, false);
     assert_eq!(lock(&group.storage.kept).iter().copied().collect::<Vec<_>>(), [1, 2, 7, 8]);
-    group.committer.end();
+    group.end_committer();
     committer.join().expect("no panic");
+}
+
+/// Tasks find that no thread can be started for them, at the same time as other threads write. Those that were not told
+/// so get their replies.
+pub fn a_committer_that_does_not_start_strands_no_thread() {
+    let group = Arc::new(GroupCommit::new(Numbers::default()));
+    let failures = Arc::new(Mutex::new(2));
+    let committers = Arc::new(Mutex::new(Vec::new()));
+    let mut writers = Vec::new();
+    for writer in 0..3_u32 {
+        let (group, failures, committers) = (group.clone(), failures.clone(), committers.clone());
+        writers.push(thread::spawn(move || {
+            for number in [10 * writer + 1, 10 * writer + 2] {
+                let started = group.start_committer(|| {
+                    thread::yield_now();
+                    let mut failures = lock(&failures);
+                    if *failures > 0 {
+                        *failures -= 1;
+                        return Err("no thread");
+                    }
+                    lock(&committers).push(spawn_committer(&group));
+                    Ok(())
+                });
+                if started.is_ok() {
+                    write_as_a_task(&group, number, false);
+                }
+                write(&group, number + 100);
+            }
+        }));
+    }
+    writers.into_iter().for_each(|writer| writer.join().expect("it was told the truth"));
+    write(&group, 1000);
+    group.end_committer();
+    let committers = std::mem::take(&mut *lock(&committers));
+    committers.into_iter().for_each(|committer| committer.join().expect("no panic"));
+}
+
+/// What a dropped task has begun is written when the writer is dropped immediately afterwards.
+pub fn a_writer_that_is_dropped_loses_nothing() {
+    let group = Arc::new(GroupCommit::new(Numbers::default()));
+    let committer = commit_for_tasks(&group);
+    let other = {
+        let group = group.clone();
+        thread::spawn(move || write_as_a_task(&group, 1, true))
+    };
+    write_as_a_task(&group, 2, true);
+    other.join().expect("told the truth");
+    group.end_committer();
+    committer.join().expect("no panic");
+    assert_eq!(lock(&group.storage.kept).iter().copied().collect::<Vec<_>>(), [1, 2]);
 }

@@ -26,6 +26,8 @@ in_many_orders! {
     group_commit::a_leader_that_panics_strands_no_thread
     group_commit::a_committer_that_panics_strands_no_thread
     group_commit::a_task_that_is_dropped_strands_no_thread
+    group_commit::a_committer_that_does_not_start_strands_no_thread
+    group_commit::a_writer_that_is_dropped_loses_nothing
     prefetch::each_message_runs_once
     prefetch::a_stop_leaves_nothing_leased
     prefetch::a_fetch_that_panics_strands_no_thread

@@ -12,6 +12,7 @@
 //! # Invariants
 //! - Whatever happens to a leader, every member of its group gets a reply, and another leader follows.
 //! - While requests are pending, there is a leader, or the committer has been told to lead.
+//! - The committer is told only while its thread runs or is being started. Without it, the caller leads.
 
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -30,6 +31,11 @@ pub(super) trait Storage: Send + Sync + 'static {
 
     /// Writes the whole group, and returns the result of each request.
     fn commit(&self, group: &mut [Self::Request]) -> Vec<Result<(), Self::Error>>;
+
+    /// Returns whether a request is to be written again in a later group instead of being told this result.
+    fn tries_again(&self, _request: &Self::Request, _done: &Result<(), Self::Error>) -> bool {
+        false
+    }
 
     /// Returns whether the request must be on the disk before its caller gets the reply.
     fn wants_sync(request: &Self::Request) -> bool;
@@ -63,8 +69,13 @@ struct Pending<S: Storage> {
 
 struct Submitted<S: Storage> {
     request: S::Request,
-    waiter: Arc<Waiter<S::Error>>,
-    /// Whether a thread waits for it, which can lead.
+    waiting: Waiting<S::Error>,
+}
+
+/// The caller of a request.
+struct Waiting<E> {
+    waiter: Arc<Waiter<E>>,
+    /// Whether it is a thread, which can lead.
     can_lead: bool,
 }
 
@@ -173,44 +184,66 @@ impl<S: Storage> GroupCommit<S> {
     pub(super) fn write(&self, request: S::Request) -> Result<(), S::Error> {
         let waiter = Arc::new(Waiter::default());
         let mut reply = if self.submit(request, &waiter, true) { Reply::Lead } else { waiter.wait() };
-        if matches!(reply, Reply::Lead) {
-            self.lead();
-            reply = waiter.wait();
-        }
-        match reply {
-            Reply::Done(done) => done,
-            Reply::Lead => unreachable!("a leader is told the result of its own write"),
+        loop {
+            match reply {
+                Reply::Done(done) => return done,
+                // Commits all pending requests, its own among them, and hands over.
+                Reply::Lead => {
+                    while self.lead_once(false) {}
+                    reply = waiter.wait();
+                }
+            }
         }
     }
 
     /// Has the request committed together with others; the waiter gets the result.
     pub(super) fn write_for_a_task(&self, request: S::Request, waiter: &Arc<Waiter<S::Error>>) {
-        if self.submit(request, waiter, false) {
-            self.committer.tell_to_lead();
+        if self.submit(request, waiter, false) && !self.committer.tell_to_lead() {
+            self.lead_as_committer();
+        }
+    }
+
+    /// Starts the committer with `spawn`, unless that has been done.
+    ///
+    /// # Errors
+    /// The error of `spawn`. Requests that others have left to the committer are committed by then.
+    pub(super) fn start_committer<E>(&self, spawn: impl FnOnce() -> Result<(), E>) -> Result<(), E> {
+        if !self.committer.is_to_be_started() {
+            return Ok(());
+        }
+        spawn().inspect_err(|_| {
+            if self.committer.has_not_started() {
+                self.lead_as_committer();
+            }
+        })
+    }
+
+    /// Ends the committer, because the writer is dropped, after everything that was left to it is committed.
+    pub(super) fn end_committer(&self) {
+        if self.committer.end() {
+            self.lead_as_committer();
         }
     }
 
     /// Adds a request. Returns whether its caller, or the committer in its place, leads now.
     fn submit(&self, request: S::Request, waiter: &Arc<Waiter<S::Error>>, can_lead: bool) -> bool {
         let mut pending = lock(&self.pending);
-        pending.requests.push(Submitted { request, waiter: waiter.clone(), can_lead });
+        pending.requests.push(Submitted { request, waiting: Waiting { waiter: waiter.clone(), can_lead } });
         if pending.gathers && pending.is_complete() {
             self.complete.notify_one();
         }
         !std::mem::replace(&mut pending.has_leader, true)
     }
 
-    /// Commits all pending requests, the leader's own among them, and hands over.
-    fn lead(&self) {
-        self.lead_once(false);
+    /// Leads until no request is pending, or a thread takes over. Panics of the storage end here: the callers have their
+    /// replies by then.
+    pub(super) fn lead_as_committer(&self) {
+        while catch(|| self.lead_once(true)).unwrap_or(false) {}
     }
 
-    /// Leads as the committer. Returns whether it keeps the lead: tasks that have just got their replies mostly submit
-    /// again immediately, and then need not wake the committer only to have it wait for the others.
-    pub(super) fn lead_for_tasks(&self) -> bool {
-        self.lead_once(true)
-    }
-
+    /// Commits all pending requests as one group. Returns whether the caller keeps the lead. The committer keeps it: tasks
+    /// that have just got their replies mostly submit again immediately, and then need not wake it only to have it wait
+    /// for the others.
     fn lead_once(&self, for_tasks: bool) -> bool {
         let mut leading = Leading { all: self, waiters: Vec::new(), is_over: false };
         let mut group = self.gather(&mut leading, for_tasks);
@@ -220,9 +253,20 @@ impl<S: Storage> GroupCommit<S> {
         let started = self.clock.uptime();
         let results = self.storage.commit(&mut group);
         self.remember(&group, started);
-        drop(group);
-        for (waiter, done) in std::mem::take(&mut leading.waiters).into_iter().zip(results) {
-            waiter.tell(Reply::Done(done));
+        let again: Vec<_> =
+            group.iter().zip(&results).map(|(request, done)| self.storage.tries_again(request, done)).collect();
+        // Drops the others, which may panic: their callers are told so.
+        let mut kept: Vec<_> = group.into_iter().zip(&again).filter_map(|(one, again)| again.then_some(one)).collect();
+        let mut kept = kept.drain(..);
+        let mut submitted = Vec::new();
+        for ((waiting, done), again) in std::mem::take(&mut leading.waiters).into_iter().zip(results).zip(again) {
+            match again.then(|| kept.next()).flatten() {
+                Some(request) => submitted.push(Submitted { request, waiting }),
+                None => waiting.waiter.tell(Reply::Done(done)),
+            }
+        }
+        if !submitted.is_empty() {
+            lock(&self.pending).requests.splice(..0, submitted);
         }
         leading.hand_over(for_tasks)
     }
@@ -239,7 +283,7 @@ impl<S: Storage> GroupCommit<S> {
         }
         let submitted = std::mem::take(&mut pending.requests);
         drop(pending);
-        let (requests, waiters) = submitted.into_iter().map(|one| (one.request, one.waiter)).unzip();
+        let (requests, waiters) = submitted.into_iter().map(|one| (one.request, one.waiting)).unzip();
         leading.waiters = waiters;
         requests
     }
@@ -256,23 +300,32 @@ impl<S: Storage> GroupCommit<S> {
     }
 }
 
+impl<S: Storage> Drop for GroupCommit<S> {
+    /// Commits what the committer was told to commit when the writer was dropped first.
+    fn drop(&mut self) {
+        if !lock(&self.pending).requests.is_empty() {
+            self.lead_as_committer();
+        }
+    }
+}
+
 /// One thread's time as the leader. Dropping it, even in a panic, sends every remaining member of the group an error
 /// and hands over: otherwise all would wait forever.
 struct Leading<'a, S: Storage> {
     all: &'a GroupCommit<S>,
     /// Those that have not got a reply.
-    waiters: Vec<Arc<Waiter<S::Error>>>,
+    waiters: Vec<Waiting<S::Error>>,
     /// Whether the lead has been handed over or kept.
     is_over: bool,
 }
 
 impl<S: Storage> Leading<'_, S> {
-    /// Hands the lead to a waiting thread, or to the committer if only tasks wait. Returns whether this one leads
-    /// again, which only `would_keep` allows.
+    /// Hands the lead to a waiting thread, or to the committer if only tasks wait. Returns whether this one leads again,
+    /// because it `would_keep` the lead or there is no committer.
     fn hand_over(&mut self, would_keep: bool) -> bool {
         self.is_over = true;
         let mut pending = lock(&self.all.pending);
-        let next = pending.requests.iter().find(|submitted| submitted.can_lead).map(|next| next.waiter.clone());
+        let next = pending.requests.iter().find(|next| next.waiting.can_lead).map(|next| next.waiting.waiter.clone());
         match next {
             Some(next) => {
                 drop(pending);
@@ -286,20 +339,28 @@ impl<S: Storage> Leading<'_, S> {
             }
             None => {
                 drop(pending);
-                self.all.committer.tell_to_lead();
-                false
+                !self.all.committer.tell_to_lead()
             }
         }
+    }
+
+    /// Sends an error to all that wait: there is nobody else to lead.
+    fn give_up(&self) {
+        let mut pending = lock(&self.all.pending);
+        pending.has_leader = false;
+        let requests = std::mem::take(&mut pending.requests);
+        drop(pending);
+        requests.iter().for_each(|submitted| submitted.waiting.waiter.tell(Reply::Done(Err(S::panicked()))));
     }
 }
 
 impl<S: Storage> Drop for Leading<'_, S> {
     fn drop(&mut self) {
-        for waiter in self.waiters.drain(..) {
-            waiter.tell(Reply::Done(Err(S::panicked())));
+        for waiting in self.waiters.drain(..) {
+            waiting.waiter.tell(Reply::Done(Err(S::panicked())));
         }
-        if !self.is_over {
-            self.hand_over(false);
+        if !self.is_over && self.hand_over(false) {
+            self.give_up();
         }
     }
 }
@@ -325,18 +386,25 @@ impl Committer {
         !std::mem::replace(&mut lock(&self.state).runs, true)
     }
 
-    /// Records that the thread could not be started.
-    pub(super) fn has_not_started(&self) {
-        lock(&self.state).runs = false;
+    /// Records that the thread could not be started. Returns whether the caller must lead in its place.
+    fn has_not_started(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.runs = false;
+        std::mem::take(&mut state.is_to_lead)
     }
 
-    fn tell_to_lead(&self) {
+    /// Returns whether there is a thread to lead; if not, the caller must.
+    fn tell_to_lead(&self) -> bool {
         let mut state = lock(&self.state);
+        if !state.runs || state.is_over {
+            return false;
+        }
         state.is_to_lead = true;
         if state.waits {
             drop(state);
             self.told.notify_one();
         }
+        true
     }
 
     /// Waits until the committer is to lead; false once the writer is gone.
@@ -345,14 +413,17 @@ impl Committer {
         state.waits = true;
         state = wait_while(&self.told, state, |state| !state.is_to_lead && !state.is_over);
         state.waits = false;
-        state.is_to_lead = false;
-        !state.is_over
+        std::mem::take(&mut state.is_to_lead)
     }
 
-    /// Ends the thread, because the writer is dropped.
-    pub(super) fn end(&self) {
-        lock(&self.state).is_over = true;
+    /// Ends the thread. Returns whether the caller must lead in its place.
+    fn end(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.is_over = true;
+        let is_to_lead = std::mem::take(&mut state.is_to_lead);
+        drop(state);
         self.told.notify_one();
+        is_to_lead
     }
 }
 

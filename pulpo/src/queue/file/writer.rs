@@ -141,7 +141,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.group.committer.end();
+        self.group.end_committer();
     }
 }
 
@@ -187,25 +187,21 @@ impl<R> Future for Written<R> {
 
 /// Starts the thread that leads for tasks, once.
 fn start_committer(group: &Arc<GroupCommit<Disk>>) -> Result<(), QueueError> {
-    let committer = group.committer.clone();
-    if !committer.is_to_be_started() {
-        return Ok(());
-    }
-    // It must not keep a writer alive that its users have dropped.
-    let weak = Arc::downgrade(group);
-    let lead = move || {
-        while committer.wait() {
-            let Some(group) = weak.upgrade() else { return };
-            // Panics of operations are caught earlier. This thread is needed whatever else happens, and all callers
-            // have their replies by then.
-            while catch(|| group.lead_for_tasks()).unwrap_or(false) {}
-        }
-    };
-    let thread = std::thread::Builder::new().name("pulpo-commit".to_owned());
-    thread.spawn(lead).map(drop).map_err(|source| {
-        group.committer.has_not_started();
-        let doing = "start the thread that writes for async code".to_owned();
-        QueueError::Unavailable { doing, source: Box::new(source) }
+    group.start_committer(|| {
+        let committer = group.committer.clone();
+        // It must not keep a writer alive that its users have dropped.
+        let weak = Arc::downgrade(group);
+        let lead = move || {
+            while committer.wait() {
+                let Some(group) = weak.upgrade() else { return };
+                group.lead_as_committer();
+            }
+        };
+        let thread = std::thread::Builder::new().name("pulpo-commit".to_owned());
+        thread.spawn(lead).map(drop).map_err(|source| {
+            let doing = "start the thread that writes for async code".to_owned();
+            QueueError::Unavailable { doing, source: Box::new(source) }
+        })
     })
 }
 

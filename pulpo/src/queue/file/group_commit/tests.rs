@@ -8,7 +8,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 /// Stores numbers, one group at a time.
 #[derive(Default)]
 struct Numbers {
-    groups: Mutex<Vec<Vec<u32>>>,
+    groups: Arc<Mutex<Vec<Vec<u32>>>>,
     /// Each group signals that it has begun, and waits until it may continue.
     gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
 }
@@ -45,7 +45,14 @@ impl Storage for Numbers {
 
 type Group = Arc<GroupCommit<Numbers>>;
 
+/// Returns a group whose committer counts as started: see [`commit_for_tasks`].
 fn group() -> Group {
+    let group = without_committer();
+    assert!(group.committer.is_to_be_started());
+    group
+}
+
+fn without_committer() -> Group {
     Arc::new(GroupCommit::new(Numbers::default()))
 }
 
@@ -101,7 +108,7 @@ impl Task {
 fn commit_for_tasks(group: &Group) -> usize {
     let mut led = 0;
     while std::mem::take(&mut lock(&group.committer.state).is_to_lead) {
-        while catch(|| group.lead_for_tasks()).unwrap_or(false) {}
+        group.lead_as_committer();
         led += 1;
     }
     led
@@ -221,4 +228,69 @@ fn what_a_task_has_begun_is_kept_though_the_task_is_dropped() {
     drop(task);
     commit_for_tasks(&group);
     assert_eq!(*lock(&group.storage.groups), [[2]]);
+}
+
+#[test]
+fn what_was_left_to_a_committer_that_did_not_start_is_written() {
+    let group = without_committer();
+    let mut task = None;
+    let started = group.start_committer(|| {
+        // Another task takes the thread for one that is about to run.
+        assert!(group.start_committer(|| Ok::<_, &str>(())).is_ok());
+        let other = Task::start(&group, 2);
+        assert!(other.poll().is_pending());
+        task = Some(other);
+        Err("no thread")
+    });
+    assert_eq!(started, Err("no thread"));
+    assert_eq!(task.expect("started").poll(), Poll::Ready(Ok(())));
+    // It has looked before the failure, and writes after it.
+    let late = Task::start(&group, 4);
+    assert_eq!(late.poll(), Poll::Ready(Ok(())));
+    assert_eq!(group.write(Number(6)), Ok(()));
+    // A thread that writes for a task keeps the lead, since nobody else can take it.
+    let (has_begun, go) = gate(&group);
+    let first = spawn(&group, 1);
+    has_begun.recv().expect("begun");
+    let task = Task::start(&group, 8);
+    go.send(()).expect("heard");
+    assert_eq!(first.join().expect("no panic"), Ok(()));
+    assert_eq!(task.poll(), Poll::Ready(Ok(())));
+    assert_eq!(group.start_committer(|| Ok::<_, &str>(())), Ok(()), "it is tried again");
+    assert!(!group.committer.is_to_be_started());
+}
+
+#[test]
+fn what_was_left_to_the_committer_is_written_before_its_end() {
+    let group = group();
+    drop(Task::start(&group, 2));
+    group.end_committer();
+    assert_eq!(*lock(&group.storage.groups), [[2]]);
+    let late = Task::start(&group, 4);
+    assert_eq!(late.poll(), Poll::Ready(Ok(())));
+}
+
+#[test]
+fn what_the_committer_could_not_write_any_more_is_written_with_the_drop() {
+    let group = group();
+    drop(Task::start(&group, 2));
+    // Its thread has heard that it is to lead, and finds nothing left to lead.
+    assert!(group.committer.wait());
+    group.end_committer();
+    let written = group.storage.groups.clone();
+    drop(group);
+    assert_eq!(*lock(&written), [[2]]);
+}
+
+#[test]
+fn where_nobody_can_follow_a_leader_that_panics_all_are_told() {
+    let group = without_committer();
+    let (has_begun, go) = gate(&group);
+    let bad = spawn(&group, PANICS);
+    has_begun.recv().expect("begun");
+    let task = Task::start(&group, 2);
+    go.send(()).expect("heard");
+    assert!(bad.join().is_err(), "it led, and panicked");
+    assert_eq!(task.poll(), Poll::Ready(Err("panicked")));
+    assert_eq!(group.write(Number(4)), Ok(()));
 }
