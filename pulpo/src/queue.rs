@@ -361,6 +361,16 @@ pub trait Consumer: Send {
     /// if the queue does not accept the follow-ups; or if it cannot be reached.
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError>;
 
+    /// Settles several messages, and returns the result of each. A worker that
+    /// must stop gives back with it what it was running.
+    ///
+    /// By default it calls [`settle`](Self::settle) for each. A queue overrides
+    /// it where one call for all takes less time, or waits once if the queue
+    /// cannot be reached.
+    fn settle_all(&mut self, all: &mut [(Lease, Settlement)]) -> Vec<Result<(), QueueError>> {
+        all.iter_mut().map(|(lease, settlement)| self.settle(lease, settlement)).collect()
+    }
+
     /// Renews these leases, each for another ttr, and returns the lost ones.
     ///
     /// # Errors

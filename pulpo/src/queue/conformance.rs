@@ -99,6 +99,7 @@ macro_rules! __with_conformance_cases {
                 late_calls_do_nothing_to_a_buried_message
                 the_same_consumer_has_a_new_lease_after_the_old
                 a_settled_message_cannot_be_settled_again
+                several_that_are_settled_together_each_have_a_result
                 what_was_put_off_is_done_at_the_end
                 what_was_put_off_for_too_long_is_lost
                 touch_renews_a_lease

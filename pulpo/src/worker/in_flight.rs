@@ -260,7 +260,22 @@ impl InFlightJob {
         consumer: &mut dyn Consumer,
         disposition: &Disposition,
     ) -> Result<(), QueueError> {
-        let mut settlement = match disposition {
+        let mut settlement = self.settlement(disposition);
+        let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
+        let following: Vec<_> = settlement.follow_ups().iter().map(named).collect();
+        let settled = consumer.settle(&self.lease, &mut settlement);
+        if let Settlement::Commit { follow_ups, .. } = settlement {
+            let kept = following.len().saturating_sub(follow_ups.len());
+            following[..kept].iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
+            // The rest is left for the next try.
+            self.produced.follow_ups = follow_ups;
+        }
+        settled
+    }
+
+    /// Returns what the queue must do for this decision. Takes the follow-ups of a commit.
+    pub(super) fn settlement(&mut self, disposition: &Disposition) -> Settlement {
+        match disposition {
             Disposition::Commit => {
                 let follow_ups = std::mem::take(&mut self.produced.follow_ups);
                 Settlement::Commit { follow_ups, result: self.produced.result.clone(), deferrable: self.defer_commit }
@@ -277,17 +292,7 @@ impl InFlightJob {
             Disposition::Bury { reason, counted } => {
                 Settlement::Bury { reason: reason.clone(), counted: *counted, ran: self.has_run, run: self.failed_run }
             }
-        };
-        let named = |new: &NewMessage| (new.request_type.clone(), new.queue.clone());
-        let following: Vec<_> = settlement.follow_ups().iter().map(named).collect();
-        let settled = consumer.settle(&self.lease, &mut settlement);
-        if let Settlement::Commit { follow_ups, .. } = settlement {
-            let kept = following.len().saturating_sub(follow_ups.len());
-            following[..kept].iter().for_each(|(request_type, queue)| telemetry::published(request_type, queue, 1));
-            // The rest is left for the next try.
-            self.produced.follow_ups = follow_ups;
         }
-        settled
     }
 }
 

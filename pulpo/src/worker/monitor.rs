@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::error::WorkError;
 use super::in_flight::{InFlight, InFlightJob};
@@ -23,6 +23,10 @@ pub(super) struct Monitor {
 
 /// How long a stop waits for lanes that are waiting for a message: their queue was told to return.
 const LAST_WAIT: Duration = Duration::from_millis(900);
+
+/// For how long, in real time, and with which pauses, to try to give back what is running when the worker stops.
+const LAST_TRIES: Duration = Duration::from_secs(2);
+const BETWEEN_LAST_TRIES: Duration = Duration::from_millis(50);
 
 /// When to retry settling the messages of a lane.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -177,22 +181,56 @@ impl Monitor {
         }
     }
 
-    /// Gives back all messages that are still running, without counting an attempt.
+    /// Gives back all messages that are still running, without counting an attempt. While the queue cannot be reached,
+    /// tries again for a moment.
     fn give_back(&self) {
+        let mut left = Vec::new();
         for lane in self.shared.crew.dismiss() {
             // A lane that is settling its job right now continues with that.
             let Some(held) = lane.slot.visit().and_then(|mut held| held.take()) else { continue };
-            let InFlight { mut consumer, running, others, .. } = held;
+            let InFlight { consumer, running, others, .. } = held;
             running.cancellation.cancel();
-            for mut running in std::iter::once(running).chain(others) {
-                let disposition = running.decide(self.shared.clock.now(), RunEnd::ShutDown, true, Duration::ZERO);
-                let result = running.carry_out(&mut *consumer, &disposition);
-                self.shared.record(&running, &disposition, &result, Duration::ZERO);
+            left.push((consumer, std::iter::once(running).chain(others).collect()));
+        }
+        let started = Instant::now();
+        loop {
+            left.retain_mut(|(consumer, all)| !self.give_back_all(&mut **consumer, all));
+            if left.is_empty() || started.elapsed() >= LAST_TRIES {
+                break;
             }
-            if let Err(error) = consumer.flush() {
-                tracing::warn!(error = chain(&error), "cannot settle the last jobs: they will run again");
+            std::thread::sleep(BETWEEN_LAST_TRIES);
+        }
+        let messages = left.iter().map(|(_, all)| all.len()).sum::<usize>();
+        if messages > 0 {
+            tracing::warn!(messages, "cannot give back the messages that were running: their leases must end first");
+        }
+    }
+
+    /// Gives back what a lane has in hand, in one call. Returns whether that is done; those that could not be given back
+    /// are left.
+    fn give_back_all(&self, consumer: &mut dyn Consumer, all: &mut Vec<InFlightJob>) -> bool {
+        let now = self.shared.clock.now();
+        let decided = all.iter_mut().map(|running| running.decide(now, RunEnd::ShutDown, true, Duration::ZERO));
+        let decided: Vec<_> = decided.collect();
+        let mut settlements: Vec<_> = all
+            .iter_mut()
+            .zip(&decided)
+            .map(|(running, disposition)| (running.lease.clone(), running.settlement(disposition)))
+            .collect();
+        let results = consumer.settle_all(&mut settlements);
+        for ((running, disposition), result) in std::mem::take(all).into_iter().zip(&decided).zip(results) {
+            match result {
+                Err(error) if error.is_transient() => all.push(running),
+                result => self.shared.record(&running, disposition, &result, Duration::ZERO),
             }
         }
+        if !all.is_empty() {
+            return false;
+        }
+        if let Err(error) = consumer.flush() {
+            tracing::warn!(error = chain(&error), "cannot settle the last jobs: they will run again");
+        }
+        true
     }
 }
 

@@ -1,6 +1,6 @@
 //! Batch handlers: several messages at once, each settled separately.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pulpo::queue::{MessageState, NewMessage};
 use pulpo::{Context, Message, MessageId, Outcome, State};
@@ -48,6 +48,16 @@ struct Told {
 async fn told(all: Vec<Told>, board: State<Board>) {
     tokio::task::yield_now().await;
     board.write(format!("told {} first of {}", all[0].text, all.len()));
+}
+
+#[derive(Serialize, Deserialize)]
+struct Many;
+
+/// Waits with as many as there are.
+#[pulpo::handler("many", batch = 500, linger = "1h", timeout = "1h")]
+fn many(all: Vec<Many>, board: State<Board>) {
+    board.write(format!("many: {}", all.len()));
+    board.wait("many");
 }
 
 #[derive(Serialize, Deserialize)]
@@ -216,6 +226,30 @@ fn a_stop_gives_all_back() {
         }
         stage.board.open("lines");
     });
+}
+
+#[test]
+fn a_stop_gives_a_large_batch_back_in_one_step_though_another_program_holds_the_database() {
+    for is_released in [true, false] {
+        on("disk", 1, &|stage: Stage| {
+            stage.pulpo.publish_all((0..500).map(|_| Many)).expect("published");
+            let working = stage.work();
+            stage.once_told("many: 500");
+            let file = stage.folder.as_ref().expect("on disk").path().join("queue.db");
+            let other = rusqlite::Connection::open(file).expect("opened");
+            other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+            let started = Instant::now();
+            working.stopper.stop_at_once();
+            if is_released {
+                std::thread::park_timeout(Duration::from_millis(800));
+                other.execute_batch("ROLLBACK").expect("released");
+            }
+            let summary = working.thread.join().expect("no panic");
+            assert!(started.elapsed() < 6 * SECOND, "{:?}", started.elapsed());
+            assert_eq!((summary.released, summary.lost_leases), (if is_released { 500 } else { 0 }, 0));
+            stage.board.open("many");
+        });
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn on_a_server(test: impl Fn(Stage)) {
     options.handle_signals = false;
     let pulpo = Pulpo::with_queue(queue.clone(), options, clock);
     let still = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
-    test(Stage { clock: still, queue, pulpo, board: Board::default(), _folder: None });
+    test(Stage { clock: still, queue, pulpo, board: Board::default(), folder: None });
 }
 
 #[test]

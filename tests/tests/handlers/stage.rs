@@ -21,7 +21,7 @@ pub(crate) struct Stage {
     pub(crate) queue: Arc<dyn QueueAdapter>,
     pub(crate) pulpo: Pulpo,
     pub(crate) board: Board,
-    pub(crate) _folder: Option<tempfile::TempDir>,
+    pub(crate) folder: Option<tempfile::TempDir>,
 }
 
 /// A worker on its thread.
@@ -64,7 +64,7 @@ pub(crate) fn with(kind: &str, lanes: usize, mut options: WorkerOptions, test: &
     options.concurrency = lanes;
     options.handle_signals = false;
     let pulpo = Pulpo::with_queue(queue.clone(), options, Arc::new(clock.clone()));
-    test(Stage { clock, queue, pulpo, board, _folder: folder });
+    test(Stage { clock, queue, pulpo, board, folder });
 }
 
 impl Stage {

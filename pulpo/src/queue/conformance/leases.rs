@@ -118,6 +118,23 @@ pub(super) fn a_settled_message_cannot_be_settled_again(harness: &dyn Harness) {
     assert_eq!(harness.state(&again.id), MessageState::Buried);
 }
 
+pub(super) fn several_that_are_settled_together_each_have_a_result(harness: &dyn Harness) {
+    let mut consumer = harness.consumer();
+    let put = |name: &str| harness.put(message(name));
+    put("settled before");
+    let settled = consumer.take().lease;
+    consumer.settle(&settled, &mut Settlement::commit()).expect("commit");
+    let ids = ["one", "two"].map(put);
+    let leases = [consumer.take().lease, consumer.take().lease];
+    let back = || Settlement::rollback(Duration::ZERO, "stopped", false);
+    let mut all: Vec<_> = leases.into_iter().chain([settled]).map(|lease| (lease, back())).collect();
+    let results = consumer.settle_all(&mut all);
+    assert!(matches!(results[..], [Ok(()), Ok(()), Err(QueueError::LeaseLost { .. })]), "{results:?}");
+    for id in &ids {
+        assert_eq!(harness.state(id), MessageState::Ready);
+    }
+}
+
 pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
     let ids: Vec<_> = (0..5).map(|n| harness.put(message(&n.to_string()))).collect();
     let mut consumer = harness.consumer();

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// For calls where an error loses something that may succeed later: a publication.
-const LONG: Duration = Duration::from_secs(10);
+/// For calls where an error loses something that may succeed later: a publication. Also for others, unless a shutdown
+/// waits for them.
+pub(super) const LONG: Duration = Duration::from_secs(10);
 
 /// For calls that are retried, by the caller or through the lease of the message, and that a shutdown waits for.
 const SHORT: Duration = Duration::from_millis(500);
@@ -41,12 +42,10 @@ impl Patience {
         self.hurried.store(false, Ordering::SeqCst);
     }
 
-    /// Runs code that may have to wait. `patient` code is not hurried.
-    pub(super) fn while_waiting<R>(self: &Arc<Self>, patient: bool, run: impl FnOnce() -> R) -> R {
-        let _reset = (!patient).then(|| {
-            CURRENT.set(Some(self.clone()));
-            Reset
-        });
+    /// Runs code that may have to wait for this long.
+    pub(super) fn while_waiting<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> R {
+        CURRENT.set(Some(self.clone()));
+        let _reset = Reset;
         run()
     }
 
@@ -103,11 +102,11 @@ mod tests {
             std::thread::park_timeout(Duration::from_millis(50));
             hurry.hurry();
         });
-        let first = patience.while_waiting(false, waited);
+        let first = patience.while_waiting(waited);
         hurried.join().expect("no panic");
         assert!(first >= SHORT && first < LONG / 2, "{first:?}");
         patience.note(true);
-        let second = patience.while_waiting(false, waited);
+        let second = patience.while_waiting(waited);
         assert!(second >= IN_VAIN && second < SHORT, "{second:?}");
     }
 }

@@ -131,13 +131,7 @@ impl FileConsumer {
         let (ended, frees_start) = self
             .shared
             .write(durability, move |connection| {
-                let (id, token) = (wanted.id.as_str(), &*wanted.token);
-                let frees_start = !has_run && limits::give_back(connection, id, token)?;
-                if change(connection, id, token)? > 0 {
-                    return Ok((Ended::Settled, frees_start));
-                }
-                let is_cancelled = cancel::bury_marked(connection, id, token, shared.now())?;
-                Ok((if is_cancelled { Ended::Cancelled } else { Ended::Lost }, frees_start))
+                end_lease(connection, &shared, &wanted, has_run, |id, token| change(connection, id, token))
             })
             .map_err(|error| self.shared.error(error))?;
         self.let_go(self.place(lease));
@@ -145,11 +139,7 @@ impl FileConsumer {
         if frees_start {
             self.shared.notify(self.lane.queues());
         }
-        match ended {
-            Ended::Settled => Ok(()),
-            Ended::Cancelled => Err(QueueError::Cancelled { id: lease.id.clone() }),
-            Ended::Lost => Err(QueueError::LeaseLost { id: lease.id.clone() }),
-        }
+        ended.into_result(lease)
     }
 
     /// Deletes the message and stores its follow-up messages in the same transaction, which is then as durable as any
@@ -198,37 +188,37 @@ impl FileConsumer {
         (counted, has_run, run): (bool, bool, Option<FailedRun>),
         left: bool,
     ) -> Result<(), QueueError> {
-        let (now, reason) = (self.shared.now(), reason.to_owned());
-        let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
-        let due = (wait > 0).then(|| now.saturating_add(wait));
-        let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
+        let now = self.shared.now();
+        let put_back = PutBack::new(delay, reason, counted, run, left, now);
         self.end_lease(lease, Durability::Lazy, has_run, move |connection, id, token| {
-            let run = failed_run(connection, id, token, counted, run, now)?;
-            let kind = connection
-                .prepare_cached(
-                    "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL,
-                        attempts = attempts + ?5, last_error = ?6, last_error_at = ?7, since = ?7,
-                        left_since = iif(?8, coalesce(left_since, ?7), NULL), runs = runs + ?9,
-                        progress = NULL, progress_text = NULL, progress_at = NULL
-                     WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, runs",
-                )?
-                .query_row(
-                    params![id, token, schema::code(state), due, counted, reason, now, left, run.is_some()],
-                    kind_mode_and_runs,
-                )
-                .optional()?;
-            if let (Some((_, mode, runs)), Ok(id)) = (kind, id.parse()) {
-                if mode == Some(unique::WAITING) {
-                    unique::waits_again(connection, id)?;
-                }
-                if let Some(run) = run {
-                    history::Ended { message: id, token, run, error: &reason }.write(connection, runs)?;
-                }
-            }
-            count_settled(connection, kind, state, counted.then_some(Event::Failed), now)
+            put_back.carry_out(connection, id, token)
         })?;
         self.shared.notify(self.lane.queues());
         Ok(())
+    }
+
+    /// Makes these messages ready again in one transaction, which waits once for other processes.
+    fn put_all_back(&mut self, all: Vec<(Lease, bool, PutBack)>) -> Vec<Result<(), QueueError>> {
+        self.lane.was_long();
+        let leases: Vec<_> = all.iter().map(|(lease, ..)| lease.clone()).collect();
+        let shared = self.shared.clone();
+        let ended = self.shared.write(Durability::Lazy, move |connection| {
+            let end = |(lease, has_run, put_back): &(Lease, bool, PutBack)| {
+                let change = |id: &str, token: &str| put_back.carry_out(connection, id, token);
+                end_lease(connection, &shared, lease, *has_run, change).map(|(ended, _)| ended)
+            };
+            all.iter().map(end).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => return leases.iter().map(|_| Err(self.shared.error(error.clone()))).collect(),
+        };
+        for lease in &leases {
+            self.let_go(self.place(lease));
+        }
+        self.shared.runs_have_ended();
+        self.shared.notify(self.lane.queues());
+        leases.iter().zip(ended).map(|(lease, ended)| ended.into_result(lease)).collect()
     }
 
     /// Defers the commit, to share it with other messages.
@@ -288,6 +278,82 @@ enum Ended {
     /// The message had been cancelled, and is now buried.
     Cancelled,
     Lost,
+}
+
+impl Ended {
+    fn into_result(self, lease: &Lease) -> Result<(), QueueError> {
+        match self {
+            Self::Settled => Ok(()),
+            Self::Cancelled => Err(QueueError::Cancelled { id: lease.id.clone() }),
+            Self::Lost => Err(QueueError::LeaseLost { id: lease.id.clone() }),
+        }
+    }
+}
+
+/// Makes the change that ends this lease, if the lease is still valid and the message is not cancelled. Returns whether
+/// the start of the run was given back, too.
+fn end_lease(
+    connection: &Connection,
+    shared: &Shared,
+    lease: &Lease,
+    has_run: bool,
+    change: impl FnOnce(&str, &str) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<(Ended, bool)> {
+    let (id, token) = (lease.id.as_str(), &*lease.token);
+    let frees_start = !has_run && limits::give_back(connection, id, token)?;
+    if change(id, token)? > 0 {
+        return Ok((Ended::Settled, frees_start));
+    }
+    let is_cancelled = cancel::bury_marked(connection, id, token, shared.now())?;
+    Ok((if is_cancelled { Ended::Cancelled } else { Ended::Lost }, frees_start))
+}
+
+/// How to make a message ready again.
+struct PutBack {
+    state: MessageState,
+    due: Option<i64>,
+    reason: String,
+    counted: bool,
+    run: Option<FailedRun>,
+    /// Whether it is left to other workers.
+    left: bool,
+    now: i64,
+}
+
+impl PutBack {
+    fn new(delay: Duration, reason: &str, counted: bool, run: Option<FailedRun>, left: bool, now: i64) -> Self {
+        let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
+        let due = (wait > 0).then(|| now.saturating_add(wait));
+        let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
+        Self { state, due, reason: reason.to_owned(), counted, run, left, now }
+    }
+
+    fn carry_out(&self, connection: &Connection, id: &str, token: &str) -> rusqlite::Result<usize> {
+        let Self { state, due, ref reason, counted, run, left, now } = *self;
+        let run = failed_run(connection, id, token, counted, run, now)?;
+        let kind = connection
+            .prepare_cached(
+                "UPDATE message SET state = ?3, due = ?4, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL,
+                    attempts = attempts + ?5, last_error = ?6, last_error_at = ?7, since = ?7,
+                    left_since = iif(?8, coalesce(left_since, ?7), NULL), runs = runs + ?9,
+                    progress = NULL, progress_text = NULL, progress_at = NULL
+                 WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, runs",
+            )?
+            .query_row(
+                params![id, token, schema::code(state), due, counted, reason, now, left, run.is_some()],
+                kind_mode_and_runs,
+            )
+            .optional()?;
+        if let (Some((_, mode, runs)), Ok(id)) = (kind, id.parse()) {
+            if mode == Some(unique::WAITING) {
+                unique::waits_again(connection, id)?;
+            }
+            if let Some(run) = run {
+                history::Ended { message: id, token, run, error: reason }.write(connection, runs)?;
+            }
+        }
+        count_settled(connection, kind, state, counted.then_some(Event::Failed), now)
+    }
 }
 
 /// Returns the run to record in the history, if any.
@@ -361,6 +427,20 @@ impl Consumer for FileConsumer {
                 self.put_back(lease, *delay, reason, (false, false, None), true)
             }
             Settlement::Bury { reason, counted, ran, run } => self.bury(lease, reason, (*counted, *ran, *run)),
+        }
+    }
+
+    fn settle_all(&mut self, all: &mut [(Lease, Settlement)]) -> Vec<Result<(), QueueError>> {
+        let now = self.shared.now();
+        let put_back = |(lease, settlement): &(Lease, Settlement)| match settlement {
+            Settlement::Rollback { delay, reason, counted, ran, run } => {
+                Some((lease.clone(), *ran, PutBack::new(*delay, reason, *counted, *run, false, now)))
+            }
+            _ => None,
+        };
+        match all.iter().map(put_back).collect::<Option<Vec<_>>>() {
+            Some(put_back) if put_back.len() > 1 && self.shared.check().is_ok() => self.put_all_back(put_back),
+            _ => all.iter_mut().map(|(lease, settlement)| self.settle(lease, settlement)).collect(),
         }
     }
 

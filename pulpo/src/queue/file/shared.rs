@@ -235,13 +235,14 @@ impl Shared {
         Ok(query(connection)?)
     }
 
-    /// Writes, and records since when writing has failed.
+    /// Writes, and records since when writing has failed. It is for calls that are retried, by the caller or through the
+    /// lease of the message: a shutdown shortens how long they wait for other processes.
     pub(super) fn write<R: Send + 'static>(
         &self,
         durability: Durability,
         operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
     ) -> Result<R, SqliteError> {
-        let written = self.writer.try_write(durability, durability == Durability::Synced, operation);
+        let written = self.writer.try_write(durability, false, operation);
         match &written {
             Ok(_) => self.lease_expiry.succeeded(&*self.clock),
             Err(_) => self.lease_expiry.failed(&*self.clock),

@@ -11,10 +11,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::busy::Patience;
+use super::busy::{self, Patience};
 use super::error::SqliteError;
 use super::group_commit::{GroupCommit, Storage, Waiter};
 use super::reopening::ReopeningConnection;
@@ -41,8 +42,10 @@ type Operation = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 pub(super) struct Request {
     operation: Operation,
     durability: Durability,
-    /// Whether it may wait long for other processes.
+    /// Whether it may wait long for other processes, whatever else happens.
     patient: bool,
+    /// When it was first tried.
+    tried: Option<Instant>,
     /// Called after the commit, by the thread that commits.
     after: Option<Box<dyn FnOnce() + Send>>,
 }
@@ -97,7 +100,7 @@ impl Writer {
     ) -> Result<R, SqliteError> {
         let result = Arc::new(Mutex::new(None));
         let operation = keeping(operation, &result);
-        self.group.write(Request { operation, durability, patient, after: None })?;
+        self.group.write(Request { operation, durability, patient, tried: None, after: None })?;
         Ok(take(&result))
     }
 
@@ -111,7 +114,7 @@ impl Writer {
     ) -> Written<R> {
         let result = Arc::new(Mutex::new(None));
         let operation = keeping(operation, &result);
-        let request = Request { operation, durability, patient: true, after: Some(Box::new(after)) };
+        let request = Request { operation, durability, patient: true, tried: None, after: Some(Box::new(after)) };
         Written {
             place: self.place.clone(),
             group: self.group.clone(),
@@ -210,9 +213,11 @@ impl Storage for Disk {
     type Error = SqliteError;
 
     fn commit(&self, group: &mut [Request]) -> Vec<Result<(), SqliteError>> {
-        let is_patient = group.iter().any(|request| request.patient);
+        for request in group.iter_mut() {
+            request.tried.get_or_insert_with(Instant::now);
+        }
         let mut writing = lock(&self.writing);
-        let results = self.patience.while_waiting(is_patient, || writing.run(group));
+        let results = self.patience.while_waiting(|| writing.run(group));
         let has_reopened = std::mem::take(&mut writing.has_reopened);
         drop(writing);
         if has_reopened {
@@ -221,11 +226,19 @@ impl Storage for Disk {
         self.patience
             .note(results.iter().any(|done| done.as_ref().is_err_and(|error| error.is(ErrorCode::DatabaseBusy))));
         for (request, done) in group.iter_mut().zip(&results) {
-            if let (Some(after), Ok(())) = (request.after.take(), done) {
+            // One that is tried again keeps it.
+            if let Some(after) = done.is_ok().then(|| request.after.take()).flatten() {
                 let _ = catch(after);
             }
         }
         results
+    }
+
+    /// A shutdown shortens the wait of a whole group, for the sake of the requests that it waits for. The others are tried
+    /// again.
+    fn tries_again(&self, request: &Request, done: &Result<(), SqliteError>) -> bool {
+        let may_wait = || request.patient && request.tried.is_some_and(|since| since.elapsed() < busy::LONG);
+        done.as_ref().is_err_and(|error| error.is(ErrorCode::DatabaseBusy)) && may_wait()
     }
 
     fn wants_sync(request: &Request) -> bool {

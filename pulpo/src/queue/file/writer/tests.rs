@@ -1,7 +1,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::queue::file::FileQueue;
@@ -44,6 +44,7 @@ fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
         operation: Box::new(move |connection| connection.execute("INSERT INTO t VALUES (?1)", [x]).map(drop)),
         durability: Durability::Synced,
         patient: true,
+        tried: None,
         after: None,
     };
     let mut group = vec![insert_x(2), insert_x(1), insert_x(3)];
@@ -164,6 +165,46 @@ fn a_sync_that_failed_has_the_database_opened_again_and_nothing_tried_again() {
     assert_ne!(queue.0.writer.write(Durability::Lazy, pragma).expect("a number"), 12_345, "it is another connection");
     let pauses = |connection: &Connection| connection.query_row("SELECT count(*) FROM pause", [], |row| row.get(0));
     assert_eq!(queue.0.writer.write(Durability::Lazy, pauses).map(|count: i64| count).expect("a number"), 0);
+}
+
+#[test]
+fn a_stop_shortens_no_publication_and_a_publication_lengthens_no_stop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(crate::clock::SystemClock::new());
+    let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
+    let new = || NewMessage::new("pulpo", "job", "{}");
+    queue.enqueue(vec![new(), new()]).expect("published");
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+    let mut next =
+        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+    let (first, second) = (next(), next());
+    let other = Connection::open(folder.path().join("queue.db")).expect("opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    thread::scope(|scope| {
+        let publishing = scope.spawn(|| queue.enqueue(vec![new()]));
+        let started = Instant::now();
+        while queue.0.writer.group.storage.writing.try_lock().is_ok() {
+            assert!(started.elapsed() < Duration::from_secs(30), "it waits for the lock");
+            thread::yield_now();
+        }
+        queue.interrupt();
+        let error = consumer.settle(&first, &mut Settlement::commit_with(vec![new()])).expect_err("locked");
+        assert!(error.is_transient(), "{error}");
+        let put_back = || (second.clone(), Settlement::rollback(Duration::ZERO, "stopped", false));
+        let results = consumer.settle_all(&mut [put_back(), (first.clone(), put_back().1)]);
+        assert!(results.iter().all(Result::is_err));
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(!publishing.is_finished(), "it waits on");
+        other.execute_batch("ROLLBACK").expect("released");
+        publishing.join().expect("no panic").expect("published");
+    });
+    let results = consumer.settle_all(&mut [
+        (first, Settlement::rollback(Duration::ZERO, "stopped", false)),
+        (second.clone(), Settlement::rollback(Duration::ZERO, "stopped", false)),
+        (second, Settlement::rollback(Duration::ZERO, "stopped", false)),
+    ]);
+    assert!(matches!(results[..], [Ok(()), Ok(()), Err(QueueError::LeaseLost { .. })]), "{results:?}");
+    assert_eq!(queue.stats().expect("counted").total(), 3);
 }
 
 #[test]
