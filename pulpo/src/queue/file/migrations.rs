@@ -269,8 +269,6 @@ pub(super) enum Refusal {
     /// The file in this folder is empty.
     Empty(String),
     ReadOnly,
-    /// The log beside it belongs to another database.
-    ForeignLog,
     Foreign(String),
     Newer {
         found: i64,
@@ -289,7 +287,6 @@ impl Refusal {
         match self {
             Self::Sqlite(error) => error.into_queue_error("open", place),
             Self::Empty(folder) => QueueError::NoQueue { place: folder },
-            Self::ForeignLog => QueueError::ForeignLog { place: place.to_owned() },
             Self::ReadOnly => SqliteError::read_only().into_queue_error("open", place),
             Self::Foreign(found) => QueueError::NotAQueue { place: place.to_owned(), found },
             Self::Newer { found, known } => QueueError::NewerVersion { place: place.to_owned(), found, known },

@@ -16,10 +16,10 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, Watcher as _};
 
+use super::file_id::FileId;
 use super::folder::{make_folder, open_or_make, open_own};
 use super::maintenance::Maintenance;
 use super::process_lock::{self, write_at};
-use super::reopening::FileId;
 use crate::clock::{Clock as _, Notify, SystemClock, lock};
 
 const FOLDER: &str = "notify";

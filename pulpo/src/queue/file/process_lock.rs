@@ -19,8 +19,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
+use super::file_id::FileId;
 use super::folder::{make_folder, open_or_make, open_own};
-use super::reopening::FileId;
 use crate::clock::lock;
 
 /// The folder beside the database.

@@ -4,16 +4,14 @@
 //! acknowledged there would vanish with the last process that has the file open, and no other process would ever see
 //! them. So the file is checked before each use, which costs a system call of a microsecond.
 
-#[cfg(unix)]
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
-#[cfg(target_os = "linux")]
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 use super::error::SqliteError;
+use super::file_id::{FileId, log_of};
 use super::folder;
+use super::foreign_log::OpenHere;
 use crate::queue::QueueError;
 use crate::report::chain;
 
@@ -36,48 +34,39 @@ struct OpenFile {
     folder_synced: bool,
     /// Whether it must be reopened even if the file is the same.
     stale: bool,
+    /// Dropped after the connection.
+    _open: OpenHere,
 }
 
 type Open = fn(&Path) -> Result<Connection, QueueError>;
-
-/// The identity of a file, independent of its name; `None` if there is no file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId(Option<(u64, u64)>);
-
-impl FileId {
-    pub(super) fn is_none(self) -> bool {
-        self.0.is_none()
-    }
-
-    pub(super) fn of(path: &Path) -> Self {
-        // Asks only for the inode number: since Linux 6.13, a file whose times were queried gets new ones with the next
-        // write, finer than the ticks of the clock, and each sync has to write them to the disk too.
-        #[cfg(target_os = "linux")]
-        if let Ok(file) = statx(CWD, path, AtFlags::empty(), StatxFlags::INO) {
-            let device = u64::from(file.stx_dev_major) << 32 | u64::from(file.stx_dev_minor);
-            return Self(Some((device, file.stx_ino)));
-        }
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            Self(fs::metadata(path).ok().map(|file| (file.dev(), file.ino())))
-        }
-        // Other systems do not let an open file be replaced.
-        #[cfg(not(unix))]
-        Self(path.exists().then_some((0, 0)))
-    }
-}
 
 impl ReopeningConnection {
     pub(super) fn open(path: &Path, open: Open) -> Result<Self, QueueError> {
         // Taken first, so that a replacement in between is noticed.
         let database = FileId::of(path);
+        let (is_here, header) = OpenHere::new(path, database);
+        if header.is_some_and(|header| header.has_foreign_log(path)) && FileId::of(path) == database {
+            return Err(QueueError::ForeignLog { place: path.display().to_string() });
+        }
         let connection = open(path)?;
         let log_path = log_of(path);
         let log = FileId::of(&log_path);
-        let file =
-            OpenFile { path: path.to_owned(), log_path, open, database, log, folder_synced: false, stale: false };
+        let file = OpenFile {
+            path: path.to_owned(),
+            log_path,
+            open,
+            database,
+            log,
+            folder_synced: false,
+            stale: false,
+            _open: is_here,
+        };
         Ok(Self { connection, file: Some(file) })
+    }
+
+    /// Returns the path of the database; `None` in memory.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| &*file.path)
     }
 
     pub(super) fn in_memory(connection: Connection) -> Self {
@@ -93,7 +82,7 @@ impl ReopeningConnection {
         if !replaced && !file.stale {
             return Ok((&self.connection, false));
         }
-        if database.0.is_none() {
+        if database.is_none() {
             return Err(SqliteError::gone());
         }
         if replaced && database == file.database && self.connection.is_autocommit() {
@@ -139,11 +128,4 @@ impl ReopeningConnection {
         file.folder_synced = true;
         Ok(())
     }
-}
-
-/// Returns the path of the log that SQLite keeps for this database.
-pub(super) fn log_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
 }

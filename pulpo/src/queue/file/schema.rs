@@ -1,7 +1,5 @@
 //! Creates and opens the database, with the settings of each connection.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
@@ -10,7 +8,6 @@ use super::busy;
 use super::error::SqliteError;
 pub(super) use super::migrations::VERSION;
 use super::migrations::{MIGRATIONS, Refusal, migrate, recognise};
-use super::reopening;
 use crate::queue::{MessageState, QueueError};
 
 /// The longest ttr that the database accepts, in milliseconds.
@@ -61,9 +58,6 @@ enum Missing {
 fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> {
     let place = file.display().to_string();
     let open = || -> Result<Connection, Refusal> {
-        if has_foreign_log(file) {
-            return Err(Refusal::ForeignLog);
-        }
         let connection = connect(file)?;
         // SQLite falls back to reading where it may not write.
         if connection.is_readonly(MAIN_DB)? {
@@ -121,7 +115,7 @@ pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
 
 /// Connects to an existing file, with the settings that all our connections share.
 #[allow(unused_mut, reason = "rusqlite before 0.41 sets the handler through a shared reference")]
-fn connect(file: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Our own locks guard each connection.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags)?;
@@ -134,14 +128,6 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
 /// folder for one. Apple's `fsync` leaves data in the drive's cache unless told otherwise; on other systems these
 /// settings change nothing.
 const EVERYWHERE: &str = "PRAGMA temp_store = MEMORY; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;";
-
-/// Returns whether the log belongs to an earlier database at this path: a copy has no log, and its header says that it
-/// was never written through one. SQLite would mix the pages of both.
-fn has_foreign_log(file: &Path) -> bool {
-    let mut header = [0; 20];
-    let is_copy = File::open(file).and_then(|mut file| file.read_exact(&mut header)).is_ok() && header[18] == 1;
-    is_copy && reopening::log_of(file).metadata().is_ok_and(|log| log.len() > 0)
-}
 
 /// Switches to write-ahead logging, so that readers do not wait for writers. The switch needs exclusive access, and
 /// SQLite does not wait for that.

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use super::counts;
 use super::error::SqliteError;
+use super::file_id::FileId;
 use super::lease::LeaseEnder;
 use super::lease_expiry::{AT_ONCE, LeaseExpiry};
 use super::limits::SearchPoints;
@@ -16,7 +17,7 @@ use super::maintenance::Maintenance;
 use super::notify_file::NotifyFiles;
 use super::opened::Opened;
 use super::process_lock::{self, ProcessLock};
-use super::reopening::{FileId, ReopeningConnection};
+use super::reopening::ReopeningConnection;
 use super::schema;
 use super::values::micros;
 use super::writer::{Durability, Writer, check_version};

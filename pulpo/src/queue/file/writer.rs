@@ -17,6 +17,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::busy::{self, Patience};
 use super::error::SqliteError;
+use super::foreign_log::FirstPage;
 use super::group_commit::{GroupCommit, Storage, Waiter};
 use super::reopening::ReopeningConnection;
 use crate::guard::catch;
@@ -61,6 +62,7 @@ pub(super) struct Disk {
 
 struct Writing {
     connection: ReopeningConnection,
+    first_page: FirstPage,
     durability: Option<Durability>,
     has_reopened: bool,
     /// The version of the schema that this program writes; `None` for any.
@@ -75,7 +77,8 @@ impl fmt::Debug for Writer {
 
 impl Writer {
     pub(super) fn new(place: String, connection: ReopeningConnection, version: Option<i64>) -> Self {
-        let writing = Mutex::new(Writing { connection, durability: None, has_reopened: false, version });
+        let first_page = FirstPage::of(connection.path());
+        let writing = Mutex::new(Writing { connection, first_page, durability: None, has_reopened: false, version });
         let group = GroupCommit::new(Disk { writing, has_reopened: AtomicBool::new(false), patience: Arc::default() });
         Self { place, group: Arc::new(group) }
     }
@@ -306,6 +309,7 @@ impl Writing {
         operations: &mut impl FnMut(&Connection) -> Result<(), SqliteError>,
     ) -> Result<(), Failed> {
         if self.connection.current()?.1 {
+            self.first_page = FirstPage::of(self.connection.path());
             self.durability = None;
             self.has_reopened = true;
         }
@@ -317,7 +321,10 @@ impl Writing {
             self.connection.reopen();
             return Err(Failed::Before(error));
         }
-        operations(transaction.0).and_then(|()| transaction.commit()).map_err(Failed::Within)
+        let first_page = self.version.map_or(Ok(()), |version| self.first_page.write(transaction.0, version));
+        let done = first_page.map_err(SqliteError::from);
+        let done = done.and_then(|()| operations(transaction.0)).and_then(|()| transaction.commit());
+        done.inspect_err(|_| self.first_page.forget()).map_err(Failed::Within)
     }
 
     /// Sets `synchronous`, which SQLite accepts only between transactions.
