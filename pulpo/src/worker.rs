@@ -64,6 +64,7 @@ mod record;
 mod recruiter;
 mod resolved;
 mod services;
+mod settling;
 mod shared;
 mod slot;
 #[cfg(feature = "testing")]
