@@ -30,6 +30,7 @@ mod held_back;
 mod search;
 mod starts;
 
+pub(super) use self::budget::Wanted;
 pub(super) use self::held_back::hold_back;
 pub(super) use self::search::Reach;
 pub(super) use self::starts::give_back;
@@ -62,15 +63,6 @@ struct KindStarts {
     of_rates: Vec<Starts>,
     /// For the leases.
     note: String,
-}
-
-/// How many messages are wanted.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    /// For waiting lanes.
-    pub(super) at_once: usize,
-    /// To be leased ahead.
-    pub(super) ahead: usize,
 }
 
 /// Where the claims of a process continue to search by key, for each kind. So keys that must wait are not examined

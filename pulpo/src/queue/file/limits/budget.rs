@@ -6,10 +6,18 @@ use std::rc::Rc;
 
 use rusqlite::Connection;
 
-use super::Wanted;
 use super::starts::{self, Starts};
 use crate::queue::file::dequeue::ReadyKind;
 use crate::queue::{DequeueFilter, Limit, LimitKeys, LimitKind, LimitScope};
+
+/// How many messages are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::queue::file) struct Wanted {
+    /// For waiting lanes.
+    pub(in crate::queue::file) at_once: usize,
+    /// To be leased ahead.
+    pub(in crate::queue::file) ahead: usize,
+}
 
 /// When to check again while running messages are in the way. The end of those in this process is notified.
 const LOOK_AGAIN: i64 = 100_000;
