@@ -9,7 +9,7 @@ use pulpo::queue::{
 use pulpo::{OnDuplicate, Rate, UniqueFor};
 use pulpo_tests::postgres::PostgresServer;
 
-use super::{connect, schema_of};
+use super::{connect, message, schema_of};
 
 /// The number of keys, each of which has one message at most.
 const KEYS: u64 = 20;
@@ -67,4 +67,31 @@ fn a_start_is_counted_only_for_a_message_that_is_leased() {
         assert_eq!(counted, taken.to_string(), "{limit:?}, {published:?} publications");
         assert_eq!(queue.stats().expect("stats").total(), 0);
     }
+}
+
+/// Nothing is known of the sizes of the tables yet, so a plan that compares each message with each
+/// batch would look cheap.
+#[test]
+fn thousands_of_batches_that_run_are_counted_in_a_moment() {
+    const RUNS: u32 = 10_000;
+    let server = PostgresServer::shared();
+    let url = format!("{}&statement_timeout=4s", server.fresh_url());
+    let (schema, queue) = (schema_of(&url), connect(&url));
+    let _ = server.psql(&format!("ALTER TABLE {schema}.message SET (autovacuum_enabled = off)"));
+    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let limited_to = |runs| {
+        let limit = Limit::new(LimitScope::handler(["type"], false), LimitKind::Running(runs));
+        DequeueFilter::all().limits([limit])
+    };
+    assert!(seat.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("planned").is_none());
+    let _ = server.psql(&format!(
+        "INSERT INTO {schema}.message(id, queue, request_type, state, priority, ttr, text, lease, lease_ends, run)
+         OVERRIDING SYSTEM VALUE
+         SELECT -number, 'mail', 'type', 2, 7, 60000, '{{}}', 'another-' || number, now() + interval '1 hour',
+            CASE WHEN number % 2 = 0 THEN 1 - number END
+         FROM generate_series(1, {RUNS} * 2) AS number"
+    ));
+    queue.enqueue(vec![message("one")]).expect("enqueue");
+    assert!(seat.dequeue(&limited_to(RUNS), Duration::ZERO).expect("counted").is_none());
+    assert!(seat.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("counted").is_some());
 }

@@ -466,8 +466,9 @@ BEGIN
         batch AS MATERIALIZED (
             SELECT run AS first FROM running WHERE run IS NOT NULL UNION SELECT joins WHERE joins IS NOT NULL),
         alike AS MATERIALIZED (
-            SELECT running.queue, running.request_type, running.limit_key, batch.first, count(*) AS amount
-            FROM running LEFT JOIN batch ON batch.first = coalesce(running.run, running.id) GROUP BY 1, 2, 3, 4)
+            SELECT queue, request_type, limit_key, count(*) AS amount,
+                CASE WHEN coalesce(run, id) IN (SELECT batch.first FROM batch) THEN coalesce(run, id) END AS first
+            FROM running GROUP BY 1, 2, 3, 5)
         SELECT coalesce(jsonb_object_agg(slot, runs), '{}')
             || coalesce(jsonb_object_agg('joins ' || slot, true) FILTER (WHERE is_joined), '{}') INTO used
         FROM (SELECT (place - 1) || ' ' || key AS slot, bool_or(first = joins) AS is_joined,
