@@ -253,7 +253,7 @@ fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
 
 #[test]
 fn a_late_answer_about_some_jobs_that_were_not_taken_keeps_no_others_reserved() {
-    let (long, short) = (Duration::from_secs(60), Duration::from_secs(8));
+    let (long, short) = (Duration::from_secs(600), Duration::from_secs(20));
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());
     let lasting = |ttr| {
