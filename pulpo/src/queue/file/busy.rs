@@ -106,7 +106,8 @@ mod tests {
         hurried.join().expect("no panic");
         assert!(first >= SHORT && first < LONG / 2, "{first:?}");
         patience.note(true);
-        let second = patience.while_waiting(waited);
-        assert!(second >= IN_VAIN && second < SHORT, "{second:?}");
+        // A machine that does other things too may let a thread wait for longer now and then.
+        let next = [(); 5].map(|()| patience.while_waiting(waited));
+        assert!(next.iter().all(|wait| *wait >= IN_VAIN) && next.iter().any(|wait| *wait < SHORT), "{next:?}");
     }
 }

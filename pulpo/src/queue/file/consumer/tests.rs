@@ -151,7 +151,8 @@ fn a_stop_waits_shortly_for_another_process_that_writes() {
         assert!(error.is_transient());
     }
     let took = started.elapsed();
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    // A call that loses something waits for ten seconds.
+    assert!(took < Duration::from_secs(9), "{took:?}");
     other.execute_batch("ROLLBACK").expect("ended");
     for lease in &leases {
         consumer.settle(lease, &mut Settlement::rollback(Duration::ZERO, "stopped", false)).expect("given back");
