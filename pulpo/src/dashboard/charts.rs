@@ -98,7 +98,8 @@ impl Chart {
                 rest = later;
             }
             // If its last step was left out, it ended with the same values as the next one.
-            let known = steps.iter().find(|step| step.at + of_step >= end).unwrap_or(&current);
+            let later = steps.iter().find(|step| step.at + of_step >= end).filter(|_| end <= now);
+            let known = later.unwrap_or(&current);
             (sum.waiting, sum.oldest_ready) =
                 if waiting.is_some() { (known.waiting, known.oldest_ready) } else { (None, None) };
             let age = sum.oldest_ready.map_or(0, |since| (end.min(now) - since).num_seconds().max(0));

@@ -8,7 +8,7 @@ use super::QueueError;
 /// The part of a queue that keeps numbers over time; see
 /// [`QueueAdapter::activity`](super::QueueAdapter::activity).
 ///
-/// The queue records them along with other writes or a few seconds later, and never by counting messages.
+/// The queue records them along with other writes or a few seconds later, and never by counting all messages.
 pub trait ActivityLog: Send + Sync {
     /// Returns the steps since this time, oldest first. Steps in which nothing happened may be left out.
     ///
@@ -127,6 +127,19 @@ pub struct Activity {
     /// The time since which the oldest of these could have started. `None` as for `waiting`, and if no message was
     /// ready.
     pub oldest_ready: Option<DateTime<Utc>>,
+}
+
+/// Fills in the steps without a record of what was ready. Nothing happened between such a step and the next recorded
+/// one, so the same messages were ready at the end of both. `now` is how many are ready now, and since when the oldest is.
+pub(crate) fn fill_waiting(all: &mut [Activity], now: (Option<u64>, Option<DateTime<Utc>>)) {
+    let mut later = now;
+    for activity in all.iter_mut().rev() {
+        if activity.waiting.is_some() {
+            later = (activity.waiting, activity.oldest_ready);
+        } else {
+            (activity.waiting, activity.oldest_ready) = later;
+        }
+    }
 }
 
 impl Activity {

@@ -307,6 +307,10 @@ impl ActivityLog for PostgresQueue {
         let shared = self.shared();
         shared.ask(|connection| activity::read(connection, asked)).map_err(|error| shared.error("read", error))
     }
+
+    fn knows_waiting(&self) -> bool {
+        true
+    }
 }
 
 impl Inspection for PostgresQueue {

@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::values::time;
+use crate::queue::activity::fill_waiting;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
 
 /// The number of old rows that are deleted with the first event of a kind in a minute, which adds a row for each step.
@@ -232,7 +233,8 @@ pub(super) fn read(connection: &Connection, asked: &ActivityFilter, now: i64) ->
     let step = asked.step.minutes();
     if asked.queue.is_none() && asked.request_type.is_none() {
         let mut all = read_total(connection, step, since)?;
-        fill_waiting(&mut all, waiting(connection)?);
+        let (waiting, oldest) = waiting(connection)?;
+        fill_waiting(&mut all, (u64::try_from(waiting).ok(), oldest.map(time)));
         return Ok(all);
     }
     connection
@@ -268,19 +270,6 @@ fn read_total(connection: &Connection, step: i64, since: i64) -> rusqlite::Resul
         )?
         .query_map(named_params! { ":step": step, ":since": since }, activity)?
         .collect()
-}
-
-/// Fills in the minutes without a record. Nothing happened between such a minute and the next recorded one, so the same
-/// messages were ready at the end of both.
-fn fill_waiting(all: &mut [Activity], (waiting, oldest): (i64, Option<i64>)) {
-    let mut later = (u64::try_from(waiting).ok(), oldest.map(time));
-    for activity in all.iter_mut().rev() {
-        if activity.waiting.is_some() {
-            later = (activity.waiting, activity.oldest_ready);
-        } else {
-            (activity.waiting, activity.oldest_ready) = later;
-        }
-    }
 }
 
 fn activity(row: &Row<'_>) -> rusqlite::Result<Activity> {

@@ -2,22 +2,31 @@
 //! the tables every other second, so that no row is one that all transactions
 //! write to. A process that is killed loses what it has not written yet.
 //! `publish` in SQL leaves a row for each message, which a worker adds to the
-//! numbers with its beat.
+//! numbers with its beat. How many messages are ready is noted once a minute, by
+//! the first process that writes its counts.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use crate::clock::lock;
+use crate::queue::activity::fill_waiting;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
 
 /// The interval at which a process writes its counts.
 const WRITE_EVERY: Duration = Duration::from_secs(2);
+
+/// The interval at which a process asks whether the last minute is noted.
+const NOTE_EVERY: Duration = Duration::from_secs(10);
+
+/// The interval at which a process deletes old numbers.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
 
 /// Adds counts to the current minute and hour: those of each queue and type, and
 /// their sum under an empty name, which no queue has. Always in the same order, so
@@ -57,12 +66,58 @@ const ADD_UNCOUNTED: Sql = add!(
         FROM gone GROUP BY queue, request_type)"
 );
 
+/// Counts the ready messages, and finds since when the oldest of them is. Beyond this
+/// limit, the number is the server's estimate, and the oldest is that of the first
+/// ones, so that it takes a bounded time: a hundred thousand take some tens of
+/// milliseconds.
+macro_rules! ready {
+    ($limit:literal, $only:literal) => {
+        concat!(
+            "SELECT CASE WHEN count(*) < ",
+            $limit,
+            " THEN count(*) ELSE greatest(count(*),
+            (SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = 'SCHEMA.message_ready'::regclass))
+        END AS waiting, min(due_since) AS oldest
+    FROM (SELECT due_since FROM SCHEMA.message WHERE state = 0",
+            $only,
+            " ORDER BY queue, priority, id LIMIT ",
+            $limit,
+            ") AS first"
+        )
+    };
+}
+
+const READY: Sql = ready!("10000", "");
+
+/// Notes how many messages were ready at the end of the last minute, unless that is
+/// known. What has happened since then is taken off.
+const NOTE: Sql = concat!(
+    "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+    missing AS MATERIALIZED (SELECT minute FROM date_trunc('minute', now()) AS minute
+        WHERE NOT EXISTS (SELECT FROM SCHEMA.activity WHERE step = 1 AND at = minute - interval '1 minute'
+            AND queue = '' AND request_type = '' AND waiting IS NOT NULL)),
+    ready AS MATERIALIZED (",
+    ready!("100000", " AND (SELECT count(*) FROM missing) > 0"),
+    "),
+    since AS (SELECT coalesce(sum(published - done - buried - expired), 0) AS more FROM SCHEMA.activity
+        JOIN missing ON step = 1 AND at = minute AND queue = '' AND request_type = '')
+    INSERT INTO SCHEMA.activity AS activity
+        (step, at, queue, request_type, published, done, failed, buried, expired, waiting, oldest_ready)
+    SELECT step, date_trunc(unit, (minute - interval '1 minute') AT TIME ZONE 'UTC') AT TIME ZONE 'UTC', '', '',
+        0, 0, 0, 0, 0, greatest(ready.waiting - more, 0), CASE WHEN ready.oldest < minute THEN ready.oldest END
+    FROM missing CROSS JOIN ready CROSS JOIN since CROSS JOIN (VALUES (1, 'minute'), (60, 'hour')) AS steps(step, unit)
+        CROSS JOIN lazily
+    ORDER BY step
+    ON CONFLICT (step, at, queue, request_type) DO UPDATE
+        SET waiting = excluded.waiting, oldest_ready = excluded.oldest_ready"
+);
+
 /// Deletes numbers that are too old.
 const PRUNE: Sql = "DELETE FROM SCHEMA.activity
     WHERE step = $1 AND at < now() - $2::bigint * interval '1 minute'";
 
 const READ: Sql = "SELECT at, sum(published)::bigint, sum(done)::bigint, sum(failed)::bigint, sum(buried)::bigint,
-        sum(expired)::bigint
+        sum(expired)::bigint, max(waiting) AS waiting, max(oldest_ready) AS oldest
     FROM SCHEMA.activity
     WHERE step = $1 AND at >= greatest($2, now() - $3::bigint * interval '1 minute')
         AND CASE WHEN $4::text IS NULL AND $5::text IS NULL THEN queue = ''
@@ -93,6 +148,15 @@ struct Waiting {
     since: Option<Duration>,
     /// When old numbers were last deleted.
     pruned: Option<Duration>,
+    /// When the number of ready messages was last noted, or known to be.
+    noted: Option<Duration>,
+}
+
+/// What is due beside writing the counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Chores {
+    prune: bool,
+    note: bool,
 }
 
 impl Tally {
@@ -133,19 +197,23 @@ impl Tally {
 
     /// Writes the counts. If an error leaves open whether they were written, they are
     /// dropped: too few are better than twice as many.
-    pub(super) fn write(&self, now: Duration, write: impl FnOnce(&Counts, bool) -> Result<(), PostgresError>) {
+    pub(super) fn write(&self, now: Duration, write: impl FnOnce(&Counts, Chores) -> Result<(), PostgresError>) {
         let mut waiting = lock(&self.0);
         let counts = std::mem::take(&mut waiting.counts);
         waiting.since = None;
-        let prune = waiting.pruned.is_none_or(|at| now.saturating_sub(at) >= Duration::from_secs(60));
-        if prune {
-            waiting.pruned = Some(now);
-        }
+        let due = |last: &mut Option<Duration>, every: Duration| {
+            let is_due = last.is_none_or(|at| now.saturating_sub(at) >= every);
+            if is_due {
+                *last = Some(now);
+            }
+            is_due
+        };
+        let chores = Chores { prune: due(&mut waiting.pruned, PRUNE_EVERY), note: due(&mut waiting.noted, NOTE_EVERY) };
         drop(waiting);
         if counts.is_empty() {
             return;
         }
-        if let Err(error) = write(&Counts::of(&counts), prune) {
+        if let Err(error) = write(&Counts::of(&counts), chores) {
             tracing::debug!(%error, "cannot write the numbers over time");
             if !error.is_in_doubt() {
                 let mut waiting = lock(&self.0);
@@ -195,7 +263,7 @@ impl Counts {
     }
 
     /// Adds the counts to the tables.
-    pub(super) fn add(&self, connection: &mut Connection, prune: bool) -> Result<(), PostgresError> {
+    pub(super) fn add(&self, connection: &mut Connection, chores: Chores) -> Result<(), PostgresError> {
         let [published, done, failed, buried, expired] = &self.events;
         connection.run(
             ADD,
@@ -209,7 +277,20 @@ impl Counts {
                 (expired, Type::INT8_ARRAY),
             ],
         )?;
-        if prune {
+        // An error here must not bring the counts back.
+        if let Err(error) = chores.tend(connection) {
+            tracing::debug!(%error, "cannot tend the numbers over time");
+        }
+        Ok(())
+    }
+}
+
+impl Chores {
+    fn tend(self, connection: &mut Connection) -> Result<(), PostgresError> {
+        if self.note {
+            connection.run(NOTE, &[])?;
+        }
+        if self.prune {
             for step in ActivityStep::ALL {
                 let (minutes, kept) = (minutes(step), step.kept_minutes());
                 connection.run(PRUNE, &[(&minutes, Type::INT4), (&kept, Type::INT8)])?;
@@ -245,7 +326,19 @@ pub(super) fn read(connection: &mut Connection, asked: &ActivityFilter) -> Resul
             (&asked.request_type, Type::TEXT),
         ],
     )?;
-    rows.iter().map(activity).collect()
+    let mut all: Vec<_> = rows.iter().map(activity).collect::<Result<_, _>>()?;
+    if asked.queue.is_none() && asked.request_type.is_none() {
+        let rows = connection.run(READY, &[])?;
+        let now = rows.first().map(state).transpose()?.unwrap_or_default();
+        fill_waiting(&mut all, now);
+    }
+    Ok(all)
+}
+
+/// Returns how many messages are ready, and since when the oldest of them is.
+fn state(row: &Row) -> Result<(Option<u64>, Option<DateTime<Utc>>), PostgresError> {
+    let waiting: Option<i64> = row.try_get("waiting")?;
+    Ok((waiting.and_then(|waiting| u64::try_from(waiting).ok()), row.try_get("oldest")?))
 }
 
 fn activity(row: &Row) -> Result<Activity, PostgresError> {
@@ -258,5 +351,6 @@ fn activity(row: &Row) -> Result<Activity, PostgresError> {
     activity.failed = count(3)?;
     activity.buried = count(4)?;
     activity.expired = count(5)?;
+    (activity.waiting, activity.oldest_ready) = state(row)?;
     Ok(activity)
 }

@@ -400,7 +400,7 @@ impl Shared {
     }
 
     fn write_activity(&self) {
-        let write = |counts: &super::activity::Counts, prune| self.with(|connection| counts.add(connection, prune));
+        let write = |counts: &super::activity::Counts, chores| self.with(|connection| counts.add(connection, chores));
         self.tally.write(self.real.uptime(), write);
     }
 

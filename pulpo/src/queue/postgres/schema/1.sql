@@ -201,6 +201,10 @@ CREATE TABLE SCHEMA.activity(
     failed bigint NOT NULL,
     buried bigint NOT NULL,
     expired bigint NOT NULL,
+    -- Of all together, at the end of the step: how many messages were ready, and
+    -- since when the oldest of them was.
+    waiting bigint,
+    oldest_ready timestamptz,
     PRIMARY KEY (step, at, queue, request_type)) WITH (fillfactor = 80);
 
 -- Messages that `publish` has published and that are not in those numbers yet; a
