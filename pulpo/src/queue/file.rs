@@ -68,6 +68,7 @@ mod pauses;
 mod picked;
 mod process_lock;
 mod reopening;
+mod rewrite;
 mod schedules;
 mod schema;
 mod shared;
@@ -321,7 +322,7 @@ impl Keeping for FileQueue {
 
     fn erase_deleted(&self, thorough: bool) -> Result<(), QueueError> {
         self.0.check()?;
-        let erase = if thorough { erase::all } else { erase::if_quick };
+        let erase = if thorough { rewrite::all } else { rewrite::if_quick };
         self.0.file.as_deref().map_or(Ok(()), erase)
     }
 }

@@ -18,6 +18,7 @@ use super::notify_file::NotifyFiles;
 use super::opened::Opened;
 use super::process_lock::{self, ProcessLock};
 use super::reopening::ReopeningConnection;
+use super::rewrite::Quiet;
 use super::schema;
 use super::values::micros;
 use super::writer::{Durability, Writer, check_version};
@@ -26,6 +27,7 @@ use crate::process::fork::Unforked;
 use crate::queue::prefetch::Prefetch;
 use crate::queue::prefetch::upkeep::Next;
 use crate::queue::{QueueError, Retention};
+use crate::report::chain;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -46,6 +48,8 @@ pub(super) struct Shared {
     pub(super) retention: Mutex<Retention>,
     /// Whether messages were pruned since the files were last cleared, and when that was, in real uptime.
     pub(super) pruned: Mutex<Leftover>,
+    /// Clears the files when nothing has been written for a while.
+    pub(super) quiet: Quiet,
     pub(super) lease_expiry: LeaseExpiry,
     pub(super) interrupts: AtomicU64,
     /// Whether a consumer in this process waits because running messages use up a limit.
@@ -91,6 +95,7 @@ impl Shared {
             keeps_done: AtomicBool::new(archive),
             retention: Mutex::default(),
             pruned: Mutex::default(),
+            quiet: Quiet::default(),
             lease_expiry: LeaseExpiry::default(),
             interrupts: AtomicU64::new(0),
             waits_for_runs: AtomicBool::new(false),
@@ -176,6 +181,11 @@ impl Shared {
         if self.maintenance.is_scan_due(self.real.uptime()) {
             self.process_lock.renew();
             self.end_leases_of_the_dead();
+        }
+        if let Some(file) = &self.file
+            && let Err(error) = self.quiet.tend(file, self.real.uptime())
+        {
+            tracing::debug!(error = chain(&error), "cannot clear the files of traces");
         }
         let scan_in = self.maintenance.scan_in(self.real.uptime());
         match self.prefetch.tend(self) {

@@ -94,6 +94,52 @@ fn commit_together(queue: &FileQueue, leased: &[Leased<process_lock::Run>]) -> V
 }
 
 #[test]
+fn traces_of_done_messages_are_cleared_while_nothing_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let queue = FileQueue::open(folder.path(), false, Arc::new(at_nine())).expect("a queue");
+    let file = folder.path().join(FILE_NAME);
+    let traces = || {
+        let bytes =
+            ["queue.db", "queue.db-wal"].map(|name| std::fs::read(folder.path().join(name)).unwrap_or_default());
+        bytes.concat().windows(8).filter(|part| *part == b"ada@exam").count()
+    };
+    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let mut work = || {
+        for number in 0..20 {
+            let text = format!(r#"{{"body": "ada@example.com {number} {}"}}"#, "x".repeat(number * 90));
+            queue.enqueue(vec![NewMessage::new("a", "job", text)]).expect("published");
+            let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+            seat.settle(&lease, &mut Settlement::commit()).expect("done");
+        }
+    };
+    work();
+    assert!(traces() > 0);
+    let quiet = rewrite::Quiet::default();
+    let seconds = |seconds| quiet.tend(&file, Duration::from_secs(seconds)).expect("tended");
+    seconds(0);
+    seconds(29);
+    assert!(traces() > 0, "it is too early");
+    work();
+    seconds(30);
+    assert!(traces() > 0, "something was written");
+    // A reader keeps the log.
+    let reader = Connection::open(&file).expect("opened");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM message").expect("a look");
+    let log = || std::fs::metadata(folder.path().join("queue.db-wal")).expect("a log").len();
+    let before = log();
+    for round in 2..6 {
+        seconds(30 * round);
+    }
+    assert!(traces() > 0 && log() == before, "{} and {before}", log());
+    reader.execute_batch("COMMIT").expect("an end");
+    seconds(180);
+    seconds(210);
+    assert_eq!((traces(), log()), (0, 0));
+    seconds(240);
+    assert_eq!(log(), 0, "there is nothing to do");
+}
+
+#[test]
 fn a_large_text_is_written_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = at_nine();
