@@ -28,8 +28,16 @@ pub(crate) fn read(text: &[u8]) -> Option<Box<RawValue>> {
     Some(value.to_owned())
 }
 
-/// Writes JSON on several lines, changing only the space between its parts.
+/// The maximum size of JSON on several lines, in bytes, unless it is less than [`TIMES`] its size on one line.
+const LARGEST: usize = 1 << 20;
+
+/// See [`LARGEST`].
+const TIMES: usize = 8;
+
+/// Writes JSON on several lines, changing only the space between its parts. JSON that indentation would make far larger,
+/// such as a long list at a great depth, is returned as it is.
 pub(crate) fn pretty(json: &str) -> String {
+    let most = (json.len() * TIMES).max(LARGEST);
     let mut shown = String::with_capacity(json.len() * 2);
     let mut depth = 0_usize;
     let mut before = "";
@@ -38,6 +46,9 @@ pub(crate) fn pretty(json: &str) -> String {
         let (begun, empty) = (matches!(before, "{" | "["), matches!((before, token), ("{", "}") | ("[", "]")));
         if ends {
             depth = depth.saturating_sub(1);
+        }
+        if shown.len() > most {
+            return json.to_owned();
         }
         if (begun || before == "," || ends) && !empty {
             shown.push('\n');
@@ -124,6 +135,18 @@ mod tests {
             assert_eq!(pretty(json), serde_json::to_string_pretty(&value).unwrap(), "{json}");
             assert_eq!(pretty(&pretty(json)), pretty(json));
         }
+    }
+
+    #[test]
+    fn indentation_does_not_multiply_the_size() {
+        let nested = |inside: &str, depth: usize| "[".repeat(depth) + inside + &"]".repeat(depth);
+        for inside in ["0,".repeat(500_000) + "0", "[],".repeat(300_000) + "{}"] {
+            let json = nested(&inside, 99);
+            assert_eq!(pretty(&json), json);
+            let flat = nested(&inside, 1);
+            assert!(pretty(&flat).lines().count() > 300_000, "each is on its own line");
+        }
+        assert_eq!(pretty(&nested("0,0", 99)).lines().count(), 200, "what is small is laid out");
     }
 
     #[test]
