@@ -153,7 +153,7 @@ const COMMANDS: &[(&str, &[&str], i32, &str)] = &[
     ("peek", &["2"], 0, "buried"),
     ("delete", &["3"], 0, "deleted 3"),
     ("cancel", &["3"], 1, "this queue cannot cancel messages: `delete`"),
-    ("kick", &["2"], 0, "kicked 1"),
+    ("kick", &["2"], 0, "kicked 2"),
     ("purge", &["pulpo", "--yes"], 0, "deleted 2"),
     ("edit", &["3", "--priority", "1"], 1, "this queue cannot change a message that waits: `delete`"),
     ("pause", &["pulpo"], 1, "this queue cannot be paused"),

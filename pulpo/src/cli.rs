@@ -227,7 +227,7 @@ pub fn main(program: Program) -> ExitCode {
         // The reader of our output, such as `head`, has seen enough.
         Err(error) if is_broken_pipe(&*error) => ExitCode::SUCCESS,
         Err(error) => {
-            logs::last_word(&format!("error: {}\n", show::visible(&chain(&*error))));
+            logs::last_word(&format!("{}\n", show::remark("error", &chain(&*error))));
             ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
         }
     }

@@ -57,7 +57,6 @@ Examples:
                                        count those that failed for this reason
   delete --published-before 2026-11-01T00:00:00Z
                                        those published earlier
-
   delete --body to=ada@example.com     all with this value, done ones too
 
 delete shows how many messages match and asks for confirmation, unless you pass ids. Without a terminal it needs --yes. \

@@ -183,17 +183,22 @@ impl Deed {
             }
             return show::json(out, &report);
         }
-        for Left { id, by } in left {
-            writeln!(out, "left {id}: its key is taken by {by}")?;
-        }
+        say_left(left, out)?;
         if sure.dry_run {
             writeln!(out, "would {} {}", self.verb, counted(matched, "message"))?;
         } else {
             let told = if touched.running > 0 { format!(", {}", told(touched)) } else { String::new() };
-            writeln!(out, "{} {}{told}", self.done, touched.all)?;
+            writeln!(out, "{} {}{told}", self.done, counted(touched.all, "message"))?;
         }
         Ok(())
     }
+}
+
+fn say_left(left: &[Left], out: &mut dyn Write) -> Done {
+    for Left { id, by } in left {
+        writeln!(out, "left {}: its key is taken by {}", show::visible(id.as_str()), show::visible(by.as_str()))?;
+    }
+    Ok(())
 }
 
 /// Describes how many of the messages are running.
@@ -214,18 +219,29 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
             // The id was given twice, and is done.
             continue;
         }
-        let mut filter = Filter::all().id(id.clone());
+        let Some(known) = pulpo.resolve(id)? else {
+            problems.push(format!("there is no message {id}"));
+            continue;
+        };
+        let mut filter = Filter::all().id(known.clone());
         filter.states = deed.to.to_vec();
         if sure.dry_run {
             matched += queue.list(&filter)?.len() as u64;
         } else {
-            let done = (deed.act)(queue, &filter)?;
+            let done = match (deed.act)(queue, &filter) {
+                Ok(done) => done,
+                Err(error) => {
+                    // What is done so far is reported.
+                    problems.push(format!("stopped at message {id}: {}", chain(&error)));
+                    break;
+                }
+            };
             if done.all > 0 {
                 touched.push((id, done));
                 continue;
             }
         }
-        match queue.peek(id)? {
+        match queue.peek(&known)? {
             None => problems.push(format!("there is no message {id}")),
             Some(message) if message.state == MessageState::Reserved && deed.to == DELETABLE => problems.push(format!(
                 "message {id} is reserved by a worker: wait until it is settled, or its lease ends{}",
@@ -234,7 +250,7 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
             Some(message) if !deed.to.contains(&message.state) => {
                 problems.push(format!("message {id} is {}, and {}", message.state, deed.only));
             }
-            Some(_) if deed.leaves => left.extend(Left::find(queue, id)?),
+            Some(_) if deed.leaves => left.extend(Left::find(queue, &known)?),
             Some(_) => {}
         }
     }
@@ -246,15 +262,14 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
         erase(queue, false)?;
     }
     let running = touched.iter().map(|(_, touched)| touched.running).sum();
-    if sure.format.json || sure.dry_run || deed.harmless {
-        if done > 0 || !left.is_empty() || problems.is_empty() || sure.format.json || sure.dry_run {
-            deed.report(matched + done + left.len() as u64, Touched { all: done, running }, 0, &left, sure, out)?;
-        }
+    if sure.format.json || sure.dry_run {
+        deed.report(matched + done + left.len() as u64, Touched { all: done, running }, 0, &left, sure, out)?;
     } else {
         for (id, touched) in touched {
             let told = if touched.running > 0 { format!(", {}", told(touched)) } else { String::new() };
-            writeln!(out, "{} {id}{told}", deed.done)?;
+            writeln!(out, "{} {}{told}", deed.done, show::visible(id.as_str()))?;
         }
+        say_left(&left, out)?;
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }

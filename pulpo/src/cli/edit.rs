@@ -8,7 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use serde_json::json;
 
 use super::show::{self, counted};
-use super::{Done, Format, Open, WrongUsage};
+use super::{Done, Format, Open, WrongUsage, names};
 use crate::config::parse_duration;
 use crate::message::MessageId;
 use crate::queue::{Edit, Edited, MessageState, QueueError};
@@ -28,7 +28,7 @@ pub(super) struct EditArguments {
     #[arg(required = true, value_name = "ID")]
     ids: Vec<MessageId>,
     /// New priority: 0 is the most urgent, 4294967295 the least
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     priority: Option<u32>,
     /// New delay from now, such as 90s (0 = due now)
     #[arg(long, value_name = "D", value_parser = delay)]
@@ -58,7 +58,9 @@ pub(super) fn run(open: Open<'_>, arguments: &EditArguments, out: &mut dyn Write
         let refused = pulpo.queue().edit(&ids[0], &Edit::default());
         return Err(refused.err().unwrap_or(QueueError::Unsupported("change a message that waits")).into());
     }
-    let (mut matched, mut edited, mut problems) = (0_u64, 0_u64, Vec::new());
+    // Ask first, since the edit makes a name known.
+    let unknown = queue.as_ref().and_then(|queue| names::queue_problem(&pulpo, queue));
+    let (mut matched, mut edited, mut problems) = (0_u64, Vec::new(), Vec::new());
     for (number, id) in ids.iter().enumerate() {
         if ids[..number].contains(id) {
             continue;
@@ -76,18 +78,22 @@ pub(super) fn run(open: Open<'_>, arguments: &EditArguments, out: &mut dyn Write
         match outcome {
             Edited::Changed => {
                 matched += 1;
-                edited += u64::from(!dry_run);
+                edited.extend((!dry_run).then_some(id));
             }
             Edited::Missing => problems.push(format!("there is no message {id}")),
             Edited::Not(state) => problems.push(refusal(id, state)),
         }
     }
+    if let Some(unknown) = unknown.filter(|_| matched > 0) {
+        show::warn(&unknown);
+    }
     if format.json {
-        show::json(out, &json!({ "matched": matched, "edited": edited, "dry_run": dry_run }))?;
+        show::json(out, &json!({ "matched": matched, "edited": edited.len(), "dry_run": dry_run }))?;
     } else if *dry_run {
         writeln!(out, "would edit {}", counted(matched, "message"))?;
-    } else if edited > 0 || problems.is_empty() {
-        writeln!(out, "edited {edited}")?;
+    }
+    for id in edited.iter().filter(|_| !format.json) {
+        writeln!(out, "edited {}", show::visible(id.as_str()))?;
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }

@@ -10,7 +10,7 @@ use super::{WrongUsage, show};
 use crate::config::parse_duration;
 use crate::queue::{BodyField, Filter, MessageState};
 
-/// The filters that `list`, `kick`, `delete` and `purge` share.
+/// The filters that `list`, `kick`, `cancel`, `delete` and `purge` share.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct FilterArgs {
     /// Only messages of this request type

@@ -89,8 +89,7 @@ pub(super) fn pause(pulpo: &Pulpo, arguments: &PauseArguments, out: &mut dyn Wri
     }
     // A short pause may be over by now.
     let until = paused_until.map(until).unwrap_or_default();
-    writeln!(out, "{}", format!("paused {} {until}", show::visible(queue)).trim_end())?;
-    Ok(())
+    show::note(out, format!("paused {} {until}", show::visible(queue)).trim_end())
 }
 
 pub(super) fn resume(pulpo: &Pulpo, arguments: &ResumeArguments, out: &mut dyn Write) -> Done {
@@ -104,8 +103,7 @@ pub(super) fn resume(pulpo: &Pulpo, arguments: &ResumeArguments, out: &mut dyn W
         return show::json(out, &json!({ "queue": queue, "was_paused": was_paused }));
     }
     let queue = show::visible(queue);
-    if was_paused { writeln!(out, "resumed {queue}") } else { writeln!(out, "{queue} was not paused") }?;
-    Ok(())
+    show::note(out, &if was_paused { format!("resumed {queue}") } else { format!("{queue} was not paused") })
 }
 
 pub(super) fn backup(pulpo: &Pulpo, arguments: &BackupArguments, out: &mut dyn Write) -> Done {

@@ -25,7 +25,16 @@ pub(super) fn note(out: &mut dyn Write, sentence: &str) -> Done {
 /// Warns on standard error about a possible mistake.
 pub(super) fn warn(warning: &str) {
     // A failed warning must not end the command.
-    let _ = writeln!(std::io::stderr(), "warning: {}", visible(warning));
+    let _ = writeln!(std::io::stderr(), "{}", remark("warning", warning));
+}
+
+/// Returns a sentence for standard error, wrapped between words on a terminal.
+pub(super) fn remark(kind: &str, sentence: &str) -> String {
+    let line = format!("{kind}: {}", visible(sentence));
+    match terminal::error_width() {
+        Some(width) => text::wrap(&line, width).join("\n"),
+        None => line,
+    }
 }
 
 /// Writes JSON on several lines, escaping all that [`visible`] escapes.

@@ -24,8 +24,21 @@ pub(super) fn width() -> Option<usize> {
     #[cfg(unix)]
     let told = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col);
     #[cfg(not(unix))]
-    let told = || None::<u16>;
-    is_terminal().then(|| told().filter(|width| *width >= NARROWEST).unwrap_or(80).into())
+    let told = || None;
+    is_terminal().then(|| known(told()))
+}
+
+/// Returns the width of standard error in columns, if it is a terminal.
+pub(super) fn error_width() -> Option<usize> {
+    #[cfg(unix)]
+    let told = || rustix::termios::tcgetwinsize(io::stderr()).ok().map(|size| size.ws_col);
+    #[cfg(not(unix))]
+    let told = || None;
+    io::stderr().is_terminal().then(|| known(told()))
+}
+
+fn known(told: Option<u16>) -> usize {
+    told.filter(|width| *width >= NARROWEST).unwrap_or(80).into()
 }
 
 /// Returns the height of standard output in rows, if it is a terminal that knows it.

@@ -128,9 +128,10 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
         show::json(out, &shown)?;
     } else {
         for Left { id, taken_by } in &moved.left {
-            writeln!(out, "left {id}: its key is taken by {taken_by} there")?;
+            let (id, other) = (show::visible(id.as_str()), show::visible(taken_by.as_str()));
+            show::note(out, &format!("left {id}: its key is taken by {other} there"))?;
         }
-        writeln!(out, "moved {} to {}", counted(moved.moved, "message"), show::visible(&there))?;
+        show::note(out, &format!("moved {} to {}", counted(moved.moved, "message"), show::visible(&there)))?;
     }
     let problems = [
         (moved.running, "left here, with a worker: run this again later"),
@@ -156,12 +157,11 @@ fn dry_run(from: &Pulpo, there: &str, body: &[BodyField], as_json: bool, out: &m
         return show::json(out, &shown);
     }
     let there = show::visible(there);
-    writeln!(
-        out,
+    let told = format!(
         "would move {} to {there}: {ready} ready, {delayed} delayed, {buried} buried; {running} with a worker",
         counted(all, "message")
-    )?;
-    Ok(())
+    );
+    show::note(out, &told)
 }
 
 /// Counts the messages with these body fields in each state.

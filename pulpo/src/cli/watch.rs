@@ -88,7 +88,7 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &WatchArguments, out: &mut dyn Write
                     if arguments.format.json {
                         show::json_line(out, &event)?;
                     } else {
-                        writeln!(out, "{}", event.line())?;
+                        show::note(out, &event.line())?;
                     }
                 }
             }

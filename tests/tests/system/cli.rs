@@ -214,8 +214,8 @@ fn what_failed_is_found_kicked_and_deleted() {
 
     assert_eq!(well(&place, &["kick", "1"]), "kicked 1\n");
     assert_eq!(refused(&place, 1, &["kick", "1"]), "error: message 1 is ready, and only buried ones can be kicked\n");
-    assert_eq!(well(&place, &["kick", "--type", "record"]), "kicked 0\n");
-    assert_eq!(well(&place, &["kick", "--all"]), "kicked 1\n");
+    assert_eq!(well(&place, &["kick", "--type", "record"]), "kicked 0 messages\n");
+    assert_eq!(well(&place, &["kick", "--all"]), "kicked 1 message\n");
     assert_eq!(well(&place, &["delete", "1"]), "deleted 1\n");
     for (arguments, expected) in [
         (["delete", "1"], "error: there is no message 1\n"),
@@ -307,7 +307,7 @@ fn what_a_server_cannot_tell_is_said_in_words() {
     let list = well(&place, &["list", "--state", "buried", "--type", "echo"]);
     assert!(list.contains(" buried  echo  side ") && list.contains("a bad word"), "{list}");
     assert!(well(&place, &["peek", "1"]).contains("last error   a bad word\n"));
-    assert_eq!(well(&place, &["kick", "--type", "echo"]), "kicked 1\n");
+    assert_eq!(well(&place, &["kick", "--type", "echo"]), "kicked 1 message\n");
     assert_eq!(well(&place, &["delete", "1"]), "deleted 1\n");
     assert_eq!(well(&place, &["list"]), "no messages\n");
 }

@@ -127,7 +127,7 @@ fn a_handler_that_runs_is_told_and_its_message_buried_however_it_ends() {
         assert!(!record.contains("follows") && !record.contains("goes on"), "{record}");
 
         // After a kick, it runs without the cancellation mark.
-        assert_eq!(place.well(&["kick", &ids[0]]), "kicked 1\n");
+        assert_eq!(place.well(&["kick", &ids[0]]), format!("kicked {}\n", ids[0]));
         let worker = place.work(&[]);
         until("it runs again", || place.said(&ids[0], "begins") == 2);
         assert!(!within(Duration::from_millis(1500), || place.said(&ids[0], "is told") == 2), "no mark is left");
@@ -147,7 +147,7 @@ fn what_waits_is_cancelled_at_once_by_what_it_is() {
         assert_eq!(place.well(&["cancel", "--type", "quick", "--dry-run"]), "would cancel 2 messages\n");
         let cancelled = place.json(&["cancel", "--state", "ready", "--yes"]);
         assert_eq!(cancelled, json!({"matched": 2, "cancelled": 2, "running": 0, "dry_run": false}));
-        assert_eq!(place.well(&["cancel", "--queue", "pulpo", "--limit", "5", "--yes"]), "cancelled 1\n");
+        assert_eq!(place.well(&["cancel", "--queue", "pulpo", "--limit", "5", "--yes"]), "cancelled 1 message\n");
         place.assert_cancelled(delayed);
         assert_eq!(place.json(&["list", "--reason", "cancelled"]).as_array().map(Vec::len), Some(5));
 
@@ -170,7 +170,7 @@ fn what_waits_is_cancelled_at_once_by_what_it_is() {
         let worker = place.work(&["--set", "shutdown_after_number_of_empty_iterations=1"]);
         assert_eq!(worker.end(), 0);
         assert_eq!(place.sandbox.record(), "", "nothing of it has run");
-        assert_eq!(place.well(&["kick", "--reason", "cancelled", "--type", "quick"]), "kicked 4\n");
+        assert_eq!(place.well(&["kick", "--reason", "cancelled", "--type", "quick"]), "kicked 4 messages\n");
         let worker = place.work(&["--set", "shutdown_after_number_of_empty_iterations=1"]);
         assert_eq!(worker.end(), 0);
         assert_eq!(place.sandbox.record().matches("quick").count(), 4);

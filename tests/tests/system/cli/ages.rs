@@ -33,12 +33,12 @@ fn what_failed_a_second_ago_is_not_old() {
     let place = fresh_failure();
     let old = ["--state", "buried", "--older", "30d"];
     assert_eq!(well(&place, &[&["list"][..], &old].concat()), "no messages\n");
-    assert_eq!(well(&place, &[&["delete", "--yes"][..], &old].concat()), "deleted 0\n");
+    assert_eq!(well(&place, &[&["delete", "--yes"][..], &old].concat()), "deleted 0 messages\n");
     assert!(well(&place, &["list"]).contains("s ago "), "so says SINCE");
     assert_eq!(well(&place, &["kick", "--newer", "1d", "--dry-run"]), "would kick 1 message\n");
-    assert_eq!(well(&place, &["kick", "--published-after", "1d"]), "kicked 0\n");
+    assert_eq!(well(&place, &["kick", "--published-after", "1d"]), "kicked 0 messages\n");
     assert_eq!(well(&place, &["kick", "--published-before", "30d", "--dry-run"]), "would kick 1 message\n");
-    assert_eq!(well(&place, &["kick", "--newer", "1d"]), "kicked 1\n");
+    assert_eq!(well(&place, &["kick", "--newer", "1d"]), "kicked 1 message\n");
     // After a kick, it has been ready for only a moment.
     assert_eq!(well(&place, &["list", "--state", "ready", "--older", "1h"]), "no messages\n");
     let message = as_json(&place, &["list", "--newer", "1h", "--json"]);
@@ -50,8 +50,8 @@ fn what_failed_long_ago_is_old() {
     let place = fresh_failure();
     age(&place, 0, 35);
     assert!(well(&place, &["list"]).contains(" 35days ago "), "so says SINCE");
-    assert_eq!(well(&place, &["kick", "--newer", "1d"]), "kicked 0\n");
-    assert_eq!(well(&place, &["delete", "--state", "buried", "--older", "30d", "--yes"]), "deleted 1\n");
+    assert_eq!(well(&place, &["kick", "--newer", "1d"]), "kicked 0 messages\n");
+    assert_eq!(well(&place, &["delete", "--state", "buried", "--older", "30d", "--yes"]), "deleted 1 message\n");
 }
 
 #[test]
@@ -113,12 +113,12 @@ fn the_recipes_of_the_documentation_do_what_they_say() {
         well(place, &arguments)
     };
     let place = fresh_failure();
-    assert_eq!(run(&place, "Delete what has been buried for a month", &["--yes"]), "deleted 0\n");
+    assert_eq!(run(&place, "Delete what has been buried for a month", &["--yes"]), "deleted 0 messages\n");
     assert_eq!(run(&place, "Retry what was buried in the last day", &["--dry-run"]), "would kick 1 message\n");
     assert_eq!(run(&place, "See what was published more than a month ago", &["--json"]).matches("\"id\"").count(), 1);
     age(&place, 0, 40);
-    assert_eq!(run(&place, "Retry what was buried in the last day", &[]), "kicked 0\n");
-    assert_eq!(run(&place, "Delete what has been buried for a month", &["--yes"]), "deleted 1\n");
+    assert_eq!(run(&place, "Retry what was buried in the last day", &[]), "kicked 0 messages\n");
+    assert_eq!(run(&place, "Delete what has been buried for a month", &["--yes"]), "deleted 1 message\n");
     well(&place, &["publish", "echo", "--payload", "waits"]);
     assert_eq!(run(&place, "See what has been waiting for a worker for ten minutes", &[]), "no messages\n");
     age(&place, 1, 1);

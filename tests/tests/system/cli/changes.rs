@@ -23,11 +23,11 @@ fn what_failed_is_kicked_by_what_it_is() {
     both(|place| {
         fill(place);
         assert_eq!(well(place, &["kick", "--reason", "bad", "--dry-run"]), "would kick 4 messages\n");
-        assert_eq!(well(place, &["kick", "--reason", "other"]), "kicked 0\n");
-        assert_eq!(well(place, &["kick", "--older", "1h"]), "kicked 0\n");
-        assert_eq!(well(place, &["kick", "--published-before", "1h"]), "kicked 0\n");
+        assert_eq!(well(place, &["kick", "--reason", "other"]), "kicked 0 messages\n");
+        assert_eq!(well(place, &["kick", "--older", "1h"]), "kicked 0 messages\n");
+        assert_eq!(well(place, &["kick", "--published-before", "1h"]), "kicked 0 messages\n");
         assert_eq!(count(place, &["--state", "buried"]), 4);
-        assert_eq!(well(place, &["kick", "--queue", "side", "--newer", "1h", "--limit", "1"]), "kicked 1\n");
+        assert_eq!(well(place, &["kick", "--queue", "side", "--newer", "1h", "--limit", "1"]), "kicked 1 message\n");
         let kicked = as_json(place, &["kick", "--reason", "BAD", "--type", "echo", "--json"]);
         assert_eq!(kicked, json!({"matched": 3, "kicked": 3, "dry_run": false}));
         assert_eq!(count(place, &["--state", "ready"]), 5);
@@ -44,7 +44,7 @@ fn several_ids_are_seen_to_each_by_itself() {
         let [ready, first, second, third, _] = ids[..] else { panic!("five messages, got {ids:?}") };
         assert_eq!(well(place, &["kick", first, second, "--dry-run"]), "would kick 2 messages\n");
         let said = place.run(WORKER, &["kick", first, ready, "999", second]);
-        assert_eq!((said.code, said.out.as_str()), (1, "kicked 2\n"));
+        assert_eq!((said.code, said.out.as_str()), (1, format!("kicked {first}\nkicked {second}\n").as_str()));
         let expected =
             format!("error: message {ready} is ready, and only buried ones can be kicked; there is no message 999\n");
         assert_eq!(said.err, expected);
@@ -65,12 +65,12 @@ fn what_is_picked_is_deleted_only_by_who_is_sure() {
         }
         assert_eq!(count(place, &[]), 5);
         assert_eq!(well(place, &["purge", "--all", "--dry-run"]), "would delete 5 messages\n");
-        assert_eq!(well(place, &["delete", "--state", "ready", "--queue", "side", "--yes"]), "deleted 0\n");
-        assert_eq!(well(place, &["delete", "--state", "buried", "--limit", "1", "--yes"]), "deleted 1\n");
-        assert_eq!(well(place, &["purge", "side", "--state", "ready,delayed", "--yes"]), "deleted 0\n");
-        assert_eq!(well(place, &["purge", "side", "--yes"]), "deleted 3\n");
-        assert_eq!(well(place, &["purge", "--all", "--older", "1h", "--yes"]), "deleted 0\n");
-        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 1\n");
+        assert_eq!(well(place, &["delete", "--state", "ready", "--queue", "side", "--yes"]), "deleted 0 messages\n");
+        assert_eq!(well(place, &["delete", "--state", "buried", "--limit", "1", "--yes"]), "deleted 1 message\n");
+        assert_eq!(well(place, &["purge", "side", "--state", "ready,delayed", "--yes"]), "deleted 0 messages\n");
+        assert_eq!(well(place, &["purge", "side", "--yes"]), "deleted 3 messages\n");
+        assert_eq!(well(place, &["purge", "--all", "--older", "1h", "--yes"]), "deleted 0 messages\n");
+        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 1 message\n");
     });
 }
 
@@ -82,7 +82,7 @@ fn what_a_worker_has_stays() {
         until("it naps", || place.record().contains("asleep"));
         let error = refused(place, 1, &["delete", "1"]);
         assert!(error.starts_with("error: message 1 is reserved by a worker: wait until it is settled"), "{error}");
-        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 0\n");
+        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 0 messages\n");
         assert_eq!(
             refused(place, 1, &["kick", "1"]),
             "error: message 1 is reserved, and only buried ones can be kicked\n"

@@ -75,8 +75,8 @@ fn an_empty_queue_has_nothing_to_show() {
         assert_eq!(as_json(place, &["list", "--json"]), json!([]));
         assert!(well(place, &["stats"]).contains(" all"));
         assert_eq!(as_json(place, &["stats", "--json"])["counts"], json!([]));
-        assert_eq!(well(place, &["kick", "--all"]), "kicked 0\n");
-        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 0\n");
+        assert_eq!(well(place, &["kick", "--all"]), "kicked 0 messages\n");
+        assert_eq!(well(place, &["purge", "--all", "--yes"]), "deleted 0 messages\n");
         assert_eq!(well(place, &["delete", "--type", "record", "--dry-run"]), "would delete 0 messages\n");
         for command in ["peek", "kick", "delete"] {
             let error = refused(place, 1, &[command, "4711"]);
@@ -154,7 +154,7 @@ fn ten_thousand_messages_are_published_listed_and_purged() {
         assert_eq!(well(place, &["list"]).lines().count(), 102);
         assert_eq!(as_json(place, &["list", "--limit", "0", "--json"]).as_array().expect("a list").len(), 10_000);
         assert_eq!(well(place, &["purge", "side", "--dry-run"]), "would delete 10000 messages\n");
-        assert_eq!(well(place, &["delete", "--type", "echo", "--limit", "10", "--yes"]), "deleted 10\n");
+        assert_eq!(well(place, &["delete", "--type", "echo", "--limit", "10", "--yes"]), "deleted 10 messages\n");
         let purged = as_json(place, &["purge", "side", "--yes", "--json"]);
         assert_eq!(purged, json!({"matched": 9990, "deleted": 9990, "dry_run": false}));
         assert_eq!(well(place, &["list"]), "no messages\n");

@@ -4,7 +4,7 @@ use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored;
 use serde_json::json;
 
-use super::{WORKER, both, drain, refused, warned, well};
+use super::{WORKER, as_json, both, drain, refused, warned, well};
 
 #[test]
 fn a_type_that_nothing_has_is_told_with_the_nearest_one() {
@@ -17,10 +17,10 @@ fn a_type_that_nothing_has_is_told_with_the_nearest_one() {
         for (command, out) in [
             (&["list", "--type", "recrod"][..], "no messages\n"),
             (&["list", "--type", "recrod", "--json"], "[]\n"),
-            (&["kick", "--type", "recrod"], "kicked 0\n"),
-            (&["delete", "--type", "recrod", "--yes"], "deleted 0\n"),
+            (&["kick", "--type", "recrod"], "kicked 0 messages\n"),
+            (&["delete", "--type", "recrod", "--yes"], "deleted 0 messages\n"),
             (&["delete", "--type", "recrod", "--dry-run"], "would delete 0 messages\n"),
-            (&["purge", "side", "--type", "recrod", "--yes"], "deleted 0\n"),
+            (&["purge", "side", "--type", "recrod", "--yes"], "deleted 0 messages\n"),
         ] {
             assert_eq!(warned(place, command), (out.to_owned(), unknown("recrod", "did you mean \"record\"?")));
         }
@@ -52,6 +52,14 @@ fn a_queue_that_nothing_has_is_told_with_the_nearest_one() {
         for known in ["side", "pulpo"] {
             assert_eq!(well(place, &["list", "--queue", known]), "no messages\n", "it is one");
         }
+        if place.has_server() {
+            return;
+        }
+        well(place, &["publish", "echo", "--payload", "x", "--delay", "1h"]);
+        let id = as_json(place, &["list", "--json"])[0]["id"].as_str().expect("an id").to_owned();
+        let edit = |queue: &'static str| place.run(WORKER, &["edit", &id, "--queue", queue]);
+        assert_eq!(edit("sdie").err, unknown);
+        assert_eq!(edit("side").err, "", "it is known");
     });
 }
 
@@ -64,8 +72,8 @@ fn names_that_only_messages_have_are_known() {
     stored::insert(&database, "invoices", b"charge", 0, b"{}");
     drop(database);
     assert_eq!(well(&place, &["list", "--type", "charge", "--state", "buried"]), "no messages\n");
-    assert_eq!(well(&place, &["kick", "--type", "charge"]), "kicked 0\n");
-    assert_eq!(well(&place, &["kick", "--queue", "invoices"]), "kicked 0\n");
+    assert_eq!(well(&place, &["kick", "--type", "charge"]), "kicked 0 messages\n");
+    assert_eq!(well(&place, &["kick", "--queue", "invoices"]), "kicked 0 messages\n");
     assert!(warned(&place, &["list", "--type", "chrage"]).1.ends_with("did you mean \"charge\"?\n"));
     assert!(warned(&place, &["purge", "invoces", "--yes"]).1.ends_with("did you mean \"invoices\"?\n"));
 }

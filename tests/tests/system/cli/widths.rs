@@ -87,6 +87,32 @@ fn no_word_is_broken_and_no_line_too_wide_on_any_terminal() {
 }
 
 #[test]
+fn warnings_errors_and_what_was_changed_fit_any_terminal() {
+    let place = Sandbox::new();
+    fill(&place);
+    let wide = "注文を確認する仕事".repeat(5);
+    for columns in [40, 80] {
+        for (arguments, words) in [
+            ("peek 999999 999998", &["999998:", "never"][..]),
+            (&format!("kick --type {wide}"), &["warning:", "kicked", "messages"]),
+            (&format!("pause {wide}"), &["warning:", "paused", "resumed"]),
+            (&format!("resume {wide}"), &["resumed"]),
+            ("cancel 1", &["error:", "buried,", "cancelled"]),
+            ("publish nope --payload x", &["error:", "serves:"]),
+            ("move --to file:./another_folder_for_the_queue --dry-run", &["would", "delayed,", "worker"]),
+        ] {
+            let text = screen(&place, columns, arguments);
+            for line in text.lines() {
+                assert!(width(line) <= usize::from(columns), "{arguments} at {columns}: {line}\n{text}");
+            }
+            for word in words {
+                assert!(text.split_whitespace().any(|shown| shown == *word), "{arguments} without {word}:\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn schedules_outboxes_and_spools_fit_any_terminal() {
     let place = Sandbox::new();
     // Creates the queue.
