@@ -9,7 +9,7 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let pulpo = pulpo::Pulpo::new(pulpo::Config::load()?)?;
-//! let app: axum::Router = axum::Router::new().nest("/admin/jobs", pulpo::dashboard::router(pulpo));
+//! let app: axum::Router = axum::Router::new().nest_service("/admin/jobs", pulpo::dashboard::router(pulpo));
 //! # let _ = app;
 //! # Ok(())
 //! # }
@@ -87,23 +87,24 @@ pub struct Dashboard {
     changes: bool,
     bodies: bool,
     hosts: Hosts,
+    path: String,
     token: Option<Secret>,
 }
 
 impl Dashboard {
     /// Creates a read-only dashboard that shows everything.
     pub fn new(pulpo: Pulpo) -> Self {
-        Self { pulpo, changes: false, bodies: true, hosts: Hosts::default(), token: None }
+        Self { pulpo, changes: false, bodies: true, hosts: Hosts::default(), path: String::new(), token: None }
     }
 
     /// Creates the dashboard to serve at this address. `None` beyond loopback without a token.
     #[cfg(feature = "cli")]
     pub(crate) fn at(address: SocketAddr, pulpo: &Pulpo) -> Option<Self> {
-        let DashboardOptions { hosts, bodies, token, allow_changes } = &pulpo.options().dashboard;
+        let DashboardOptions { hosts, bodies, path, token, allow_changes } = &pulpo.options().dashboard;
         if token.is_none() && !address.ip().is_loopback() {
             return None;
         }
-        let dashboard = Self::new(pulpo.clone()).allow_changes(*allow_changes).show_bodies(*bodies);
+        let dashboard = Self::new(pulpo.clone()).allow_changes(*allow_changes).show_bodies(*bodies).path(path);
         Some(Self { token: token.clone(), hosts: Hosts::at(address, hosts.clone()), ..dashboard })
     }
 
@@ -128,6 +129,15 @@ impl Dashboard {
         self
     }
 
+    /// Sets the path at which browsers see the dashboard, such as `/ops/jobs`, if a proxy removes it from the requests
+    /// that it passes on: all links then begin with it. Default: none, for a proxy that passes on whole paths. A router
+    /// that you nest under a path knows that path.
+    pub fn path(mut self, path: &str) -> Self {
+        let path = path.trim_matches('/');
+        self.path = if path.is_empty() { String::new() } else { format!("/{path}") };
+        self
+    }
+
     /// Requires this token, in a form or in the header `Authorization: Bearer`. Use 8 to 300 printable ASCII
     /// characters; an empty token admits no one. Default: no token, for a dashboard behind your own login.
     pub fn token(mut self, token: &str) -> Self {
@@ -137,10 +147,11 @@ impl Dashboard {
 
     /// Returns the pages, for your own server. They work under any path.
     pub fn router(self) -> Router {
-        let Self { pulpo, changes, bodies, hosts, token } = self;
+        let Self { pulpo, changes, bodies, hosts, path, token } = self;
         let site = Arc::new(Site {
             pulpo,
             registry: Registry::gather(),
+            path,
             changes,
             bodies,
             hosts,
@@ -174,7 +185,8 @@ impl Dashboard {
             .route("/logout", post(login::logout))
             .route("/assets/style.css", get(html::style))
             .route("/assets/script.js", get(html::script))
-            .fallback(html::no_such_page)
+            .fallback(html::elsewhere)
+            .method_not_allowed_fallback(html::wrong_method)
             .layer(DefaultBodyLimit::max(FORM_BYTES))
             .layer(middleware::from_fn_with_state(site.clone(), guard::check_visit))
             .with_state(site)

@@ -133,7 +133,7 @@ async fn serve() -> Result<(), Box<dyn Error + Send + Sync>> {
         .route("/", get(home))
         .route("/orders", post(order))
         .route("/login", get(login_form).post(login))
-        .nest("/admin/jobs", dashboard.layer(from_fn_with_state(admins.clone(), only_admins)))
+        .nest_service("/admin/jobs", dashboard.layer(from_fn_with_state(admins.clone(), only_admins)))
         .layer(Extension(admins))
         .layer(Extension(pulpo.clone()));
     let port = env::var("PORT").map_or(Ok(8080), |port| port.parse())?;

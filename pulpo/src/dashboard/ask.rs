@@ -52,6 +52,10 @@ impl Questions {
             Ok(Ok(Err(error @ QueueError::Unsupported(_)))) => {
                 Err(Problem::new(StatusCode::NOT_IMPLEMENTED, chain(&error)))
             }
+            // A fault of the request, not of the queue.
+            Ok(Ok(Err(error @ QueueError::BadQueueName { .. }))) => {
+                Err(Problem::new(StatusCode::BAD_REQUEST, chain(&error)))
+            }
             Ok(Ok(Err(error))) => Err(unavailable(format!("the queue does not answer: {}", chain(&error)))),
             Ok(Err(_)) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the query panicked")),
             Err(_) => Err(unavailable(format!("the queue did not answer within {PATIENCE:?}"))),

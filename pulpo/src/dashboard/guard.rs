@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, OriginalUri, Request, State};
+use axum::extract::{FromRequestParts, NestedPath, OriginalUri, Request, State};
 use axum::http::header::{HOST, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::access::{LOGIN, LOGOUT, Missing, note_wrong_token, same, session_name};
-use super::html::{Problem, Visit};
+use super::html::{Paths, Problem, Visit};
 use super::site::Site;
 use crate::report::{limited_to, visible};
 
@@ -30,7 +30,9 @@ pub(super) async fn check_visit(
 ) -> Response {
     let inner = request.uri().path().to_owned();
     let csrf = site.access.csrf_of(&inner);
-    let visit = Visit::new(uri.path(), &inner, csrf, site.changes, site.access.token.is_some());
+    let nested = request.extensions().get::<NestedPath>().map(NestedPath::as_str);
+    let paths = Paths { removed: &site.path, whole: uri.path(), inner: &inner, nested };
+    let visit = Visit::new(paths, csrf, site.changes, site.access.token.is_some());
     let checked = check(&site, &visit, &inner, &mut request).await;
     let answer = match checked {
         Ok(Checked::Looks) => {
@@ -47,7 +49,7 @@ pub(super) async fn check_visit(
             answer
         }
         Err(Refused::Login(Missing::Login)) if request.method() == Method::GET => {
-            Redirect::to(&format!("{}/login", visit.prefix)).into_response()
+            Redirect::to(&visit.link(LOGIN)).into_response()
         }
         Err(Refused::Login(missing)) => {
             if missing == Missing::WrongBearer {

@@ -3,8 +3,8 @@
 use axum::extract::FromRequestParts;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::{HeaderName, Method, StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -16,27 +16,50 @@ use crate::report::{self, visible};
 /// One request: the path of the dashboard, and what the visitor may do.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
-    /// The path under which the dashboard is served, without a slash at its end.
+    /// The path under which browsers see the dashboard, without a slash at its end.
     pub(super) prefix: String,
+    /// Whether the overview is at the prefix with a slash at its end.
+    pub(super) slash: bool,
     pub(super) csrf: String,
     pub(super) changes: bool,
     /// Whether the visitor can log out.
     pub(super) token: bool,
 }
 
+/// The paths of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paths<'a> {
+    /// The part that a proxy has removed.
+    pub(super) removed: &'a str,
+    /// The path that has arrived.
+    pub(super) whole: &'a str,
+    /// The part of it that the router of the dashboard sees.
+    pub(super) inner: &'a str,
+    /// The path under which that router is nested, as the program writes it.
+    pub(super) nested: Option<&'a str>,
+}
+
+impl Paths<'_> {
+    /// Returns the path of the dashboard, and whether the overview has a slash at its end. A router that is nested at
+    /// `/jobs` answers there and not at `/jobs/`; one at `/jobs/`, the other way round.
+    fn home(self) -> (String, bool) {
+        let Self { removed, whole, inner, nested } = self;
+        let arrived = whole.strip_suffix(inner).unwrap_or(if inner == "/" { whole } else { "" }).trim_end_matches('/');
+        let slash = arrived.is_empty() || nested.is_some_and(|nested| nested.ends_with('/'));
+        (format!("{removed}{arrived}"), slash)
+    }
+}
+
 impl Visit {
-    /// Creates a visit. `whole` is the path as the client requested it, `inner` as this router sees it.
-    pub(super) fn new(whole: &str, inner: &str, csrf: &str, changes: bool, token: bool) -> Self {
-        let prefix = whole.strip_suffix(inner).unwrap_or(if inner == "/" { whole } else { "" });
-        let prefix = prefix.trim_end_matches('/').to_owned();
-        Self { prefix, csrf: csrf.to_owned(), changes, token }
+    pub(super) fn new(paths: Paths<'_>, csrf: &str, changes: bool, token: bool) -> Self {
+        let (prefix, slash) = paths.home();
+        Self { prefix, slash, csrf: csrf.to_owned(), changes, token }
     }
 
     /// Returns the address of a page of the dashboard.
     pub(super) fn link(&self, path: &str) -> String {
-        // Below a path, a router answers at `/jobs` and not at `/jobs/`.
         let is_home = path == "/" || path.starts_with("/?");
-        let path = if is_home && !self.prefix.is_empty() { &path[1..] } else { path };
+        let path = if is_home && !self.slash { &path[1..] } else { path };
         format!("{}{path}", self.prefix)
     }
 
@@ -85,6 +108,23 @@ pub(super) async fn no_such_page(visit: Visit) -> Response {
     Problem::new(StatusCode::NOT_FOUND, "no such page").page(&visit)
 }
 
+/// Answers at all other addresses. One with a slash at its end may be that of a page.
+pub(super) async fn elsewhere(visit: Visit, method: Method, uri: Uri) -> Response {
+    let page = uri.path().strip_suffix('/').filter(|page| !page.is_empty() && !uri.path().contains("//"));
+    match page {
+        Some(page) if method == Method::GET => {
+            let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+            Redirect::temporary(&visit.link(&format!("{page}{query}"))).into_response()
+        }
+        _ => no_such_page(visit).await,
+    }
+}
+
+pub(super) async fn wrong_method(visit: Visit) -> Response {
+    let text = "this address does not take such a request: go to one of the pages above";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, text).page(&visit)
+}
+
 const PAGES: [(&str, &str); 5] =
     [("/", "Overview"), ("/jobs", "Jobs"), ("/queues", "Queues"), ("/schedules", "Schedules"), ("/workers", "Workers")];
 
@@ -123,6 +163,7 @@ pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> 
                 }
                 footer {
                     @if !visit.changes { span { "Read-only. Start with --allow-changes to act on jobs." } }
+                    @if !here.is_empty() { noscript { a href="" { "Refresh this page" } } }
                     span.live role="status" hidden { "Live" }
                 }
             }
@@ -235,6 +276,39 @@ pub(super) const fn nothing() -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_lead_to_the_path_that_a_browser_sees() {
+        let home = |removed, whole, inner, nested| Paths { removed, whole, inner, nested }.home();
+        for (whole, inner) in [("/", "/"), ("/jobs/1", "/jobs/1"), ("/a/b", "/a/b")] {
+            assert_eq!(home("", whole, inner, None), (String::new(), true), "{whole}");
+            assert_eq!(home("/ops", whole, inner, None), ("/ops".to_owned(), true), "{whole}");
+        }
+        for (whole, inner, nested, slash) in [
+            ("/admin/jobs", "/", "/admin/jobs", false),
+            ("/admin/jobs/jobs/1", "/jobs/1", "/admin/jobs", false),
+            ("/admin/jobs/", "/", "/admin/jobs/", true),
+            ("/admin/jobs/queues", "/queues", "/admin/jobs/", true),
+            // By `nest_service`, which answers at both.
+            ("/admin/jobs/", "/", "/admin/jobs", false),
+            ("/admin/jobs", "/", "/{any}/jobs", false),
+        ] {
+            assert_eq!(home("", whole, inner, Some(nested)), ("/admin/jobs".to_owned(), slash), "{whole}");
+            assert_eq!(home("/x", whole, inner, Some(nested)), ("/x/admin/jobs".to_owned(), slash), "{whole}");
+        }
+        let link = |slash, path| {
+            let prefix = "/x".to_owned();
+            Visit { prefix, slash, csrf: String::new(), changes: false, token: false }.link(path)
+        };
+        assert_eq!(
+            [link(true, "/"), link(true, "/?span=day"), link(true, "/jobs")],
+            ["/x/", "/x/?span=day", "/x/jobs"]
+        );
+        assert_eq!(
+            [link(false, "/"), link(false, "/?span=day"), link(false, "/jobs")],
+            ["/x", "/x?span=day", "/x/jobs"]
+        );
+    }
 
     #[test]
     fn a_number_is_grouped() {

@@ -250,13 +250,11 @@ pub(super) async fn edit(
 async fn edited(site: &Site, id: &MessageId, form: &Pairs) -> Result<(), Problem> {
     let edit = wanted_edit(form)?;
     let asked = id.clone();
-    let outcome = site.ask_pulpo(move |pulpo| match pulpo.resolve(&asked)?.map(|id| pulpo.queue().edit(&id, &edit)) {
-        None => Ok(Ok(Edited::Missing)),
-        // A fault of the form, not of the queue.
-        Some(Err(error @ QueueError::BadQueueName { .. })) => Ok(Err(error)),
-        Some(outcome) => outcome.map(Ok),
+    let outcome = site.ask_pulpo(move |pulpo| match pulpo.resolve(&asked)? {
+        None => Ok(Edited::Missing),
+        Some(id) => pulpo.queue().edit(&id, &edit),
     });
-    match outcome.await?.map_err(|error| bad(error.to_string()))? {
+    match outcome.await? {
         Edited::Changed => Ok(()),
         Edited::Missing => Err(gone(id)),
         Edited::Not(state) => {

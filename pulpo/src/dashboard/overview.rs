@@ -277,7 +277,7 @@ fn failures(visit: &Visit, failed: &[StoredMessage], now: DateTime<Utc>) -> Mark
             ul.failures {
                 @for message in failed {
                     li.card {
-                        a href=(visit.job(&message.id)) { (foreign(&message.request_type, 100)) " " (message.id.as_str()) }
+                        a href=(visit.job(&message.id)) { (foreign(&message.request_type, 100)) " " (foreign(message.id.as_str(), 60)) }
                         " " span.faint { (age(message.last_error_at.or(message.since), now)) ", after " (counted(message.attempts.into(), "failed run")) }
                         p.reason { (foreign(message.last_error.as_deref().unwrap_or("no reason given"), 300)) }
                     }
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_charts_of_waiting_jobs_are_there_if_nothing_has_happened_for_a_day() {
-        let visit = Visit { prefix: String::new(), csrf: String::new(), changes: false, token: false };
+        let visit = Visit { prefix: String::new(), slash: true, csrf: String::new(), changes: false, token: false };
         let asked = Asked { span: Span::Day, queue: None, request_type: None };
         let page = |knows_waiting| {
             let over_time = OverTime { day: Vec::new(), month: None, knows_waiting };

@@ -18,6 +18,8 @@ pub(super) struct Site {
     pub(super) pulpo: Pulpo,
     /// The handlers of this program.
     pub(super) registry: Registry,
+    /// The path that a proxy removes from its requests, without a slash at its end.
+    pub(super) path: String,
     pub(super) changes: bool,
     pub(super) bodies: bool,
     pub(super) hosts: Hosts,

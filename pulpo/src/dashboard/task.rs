@@ -34,10 +34,10 @@ pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Named(id):
             progress max=(found.max(1)) value=(if end.is_some() && !stopped { found.max(1) } else { looked }) aria-label="Progress" {}
             p role="status" {
                 @match &end {
-                    Some(Ok(())) if stopped => { "Stopped: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." }
-                    Some(Ok(())) => { "Done: " (task.deed.done()) " " (counted(touched, "job")) " of " (found) "." @if touched < found { " Left the others: " (task.deed.refusal()) "." } }
-                    Some(Err(problem)) => { "Failed after " (counted(touched, "job")) " of " (found) ": " (visible(problem)) }
-                    None => { (task.deed.done()) " " (touched) " of " (found) "…" }
+                    Some(Ok(())) if stopped => { "Stopped: " (task.deed.done()) " " (counted(touched, "job")) " of " (number(found)) "." }
+                    Some(Ok(())) => { "Done: " (task.deed.done()) " " (counted(touched, "job")) " of " (number(found)) "." @if touched < found { " Left the others: " (task.deed.refusal()) "." } }
+                    Some(Err(problem)) => { "Failed after " (counted(touched, "job")) " of " (number(found)) ": " (visible(problem)) }
+                    None => { (task.deed.done()) " " (number(touched)) " of " (number(found)) "…" }
                 }
                 @if unseen > 0 { " And " (number(unseen)) " that this queue could not list: start it again for the others, or use the command line by queue and state alone." }
             }

@@ -69,12 +69,32 @@ fn reason(message: &StoredMessage, known: &Known<'_>) -> Markup {
 
 /// Explains why a ready job waits in a queue that is not paused.
 fn ready(message: &StoredMessage, known: &Known<'_>) -> String {
-    if known.workers.is_some_and(|all| !all.iter().any(|worker| worker.report.queues.contains(&message.queue))) {
-        return "no worker serves its queue".to_owned();
+    let mut no_worker = None;
+    if let Some(workers) = known.workers {
+        let serves = |worker: &&WorkerEntry| worker.report.queues.contains(&message.queue);
+        let mut serving = workers.iter().filter(serves).peekable();
+        if serving.peek().is_none() {
+            return "no worker serves its queue".to_owned();
+        }
+        // One that has just started, or an older one, does not say.
+        let has_handler = |WorkerEntry { report, .. }: &WorkerEntry| {
+            report.types.is_empty() || report.types.contains(&message.request_type)
+        };
+        if !serving.any(has_handler) {
+            no_worker = Some("no running worker has a handler for it");
+        }
     }
     let Some(handler) = known.registry.get(&message.request_type) else {
-        return "this program has no handler for it: waits for a worker that has one".to_owned();
+        let program = "this program has no handler for it";
+        return match (known.workers, no_worker) {
+            (_, Some(no_worker)) => no_worker.to_owned(),
+            (Some(_), None) => format!("waits for a worker; {program}, and does not know its limits"),
+            (None, None) => format!("{program}: waits for a worker that has one"),
+        };
     };
+    if let Some(no_worker) = no_worker {
+        return no_worker.to_owned();
+    }
     let policy = match known.options.handlers.get(handler.request_type()) {
         Some(changed) => changed.apply(handler.policy()),
         None => handler.policy().clone(),

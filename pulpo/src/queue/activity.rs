@@ -131,6 +131,7 @@ pub struct Activity {
 
 /// Fills in the steps without a record of what was ready. Nothing happened between such a step and the next recorded
 /// one, so the same messages were ready at the end of both. `now` is how many are ready now, and since when the oldest is.
+#[cfg(any(feature = "file", feature = "postgres"))]
 pub(crate) fn fill_waiting(all: &mut [Activity], now: (Option<u64>, Option<DateTime<Utc>>)) {
     let mut later = now;
     for activity in all.iter_mut().rev() {

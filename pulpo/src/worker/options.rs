@@ -86,6 +86,9 @@ pub struct DashboardOptions {
     pub hosts: Vec<String>,
     /// Whether it shows the bodies of messages. Default: true.
     pub bodies: bool,
+    /// The path at which browsers see it, such as `/ops/jobs`, behind a proxy that removes it from requests. Default:
+    /// none.
+    pub path: String,
     /// The token that it requires. Without one it is served on loopback addresses only. Default: none.
     pub token: Option<Secret>,
     /// Whether visitors can act on jobs, queues and schedules; only `--allow-changes` sets this. Default: false.
@@ -94,7 +97,7 @@ pub struct DashboardOptions {
 
 impl Default for DashboardOptions {
     fn default() -> Self {
-        Self { hosts: Vec::new(), bodies: true, token: None, allow_changes: false }
+        Self { hosts: Vec::new(), bodies: true, path: String::new(), token: None, allow_changes: false }
     }
 }
 

@@ -9,6 +9,7 @@ use pulpo_tests::wait::until;
 mod access;
 mod accessible;
 mod browser;
+mod hostile;
 mod in_process;
 mod job;
 mod large_bodies;
@@ -21,6 +22,7 @@ mod schedules;
 mod servers;
 mod tabs;
 mod waiting;
+mod without_scripts;
 mod workers;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");

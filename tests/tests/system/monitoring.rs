@@ -108,6 +108,32 @@ fn promtool(arguments: &[&str]) -> String {
 }
 
 #[test]
+fn prometheus_takes_the_query_of_each_panel() {
+    let dashboard: serde_json::Value = serde_json::from_str(&read("grafana/pulpo.json")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let queries: Vec<_> = panels
+        .flat_map(|panel| panel["targets"].as_array().expect("targets"))
+        .filter_map(|target| target["expr"].as_str())
+        // As Grafana fills them in.
+        .map(|asked| asked.replace("$__rate_interval", "5m").replace("$job", "a|b").replace("$queue", ".*"))
+        .map(|asked| asked.replace("$request_type", "send|.*"))
+        .collect();
+    assert!(queries.len() >= 15 && !queries.concat().contains('$'), "{queries:#?}");
+    let rules: Vec<_> = queries
+        .iter()
+        .enumerate()
+        .map(|(number, query)| serde_json::json!({ "record": format!("panel:{number}"), "expr": query }))
+        .collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("panels.yml");
+    // JSON is YAML.
+    let all = serde_json::json!({ "groups": [{ "name": "panels", "rules": rules }] });
+    std::fs::write(&file, all.to_string()).expect("written");
+    let said = promtool(&["check", "rules", &file.display().to_string()]);
+    assert!(said.contains(&format!("SUCCESS: {} rules found", queries.len())), "{said}");
+}
+
+#[test]
 fn prometheus_takes_the_alert_rules() {
     let rules = contrib("prometheus/pulpo-alerts.yml");
     let said = promtool(&["check", "rules", &rules.display().to_string()]);

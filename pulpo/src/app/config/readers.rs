@@ -71,6 +71,24 @@ fn is_host(host: &str) -> bool {
     is_name || host.parse::<std::net::IpAddr>().is_ok()
 }
 
+/// Reads a path, and returns it without a slash at its end.
+pub(super) fn dashboard_path(entry: &Entry) -> Result<String, ConfigError> {
+    let path = entry.text()?;
+    if is_path(&path) {
+        return Ok(path.trim_end_matches('/').to_owned());
+    }
+    Err(entry.refuse("a path that begins with a slash, without a host, `..`, `?` or `#`, such as `/ops/jobs`"))
+}
+
+/// Returns whether this is the path of an address, with other characters as `%20`.
+fn is_path(path: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/%@:+,=".contains(&byte);
+    path.starts_with('/')
+        && path.bytes().all(is_plain)
+        && !path.contains("//")
+        && !path.split('/').any(|part| part == "." || part == "..")
+}
+
 pub(super) fn dashboard_token(entry: &Entry) -> Result<Secret, ConfigError> {
     let expected = "a token in quotes, of 8 to 300 printable ASCII characters without spaces at its ends, such as 32 \
                     random letters";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::layer::Entry;
-use super::readers::{dashboard_hosts, dashboard_token, font, outboxes, rate, schedule_store, spool};
+use super::readers::{dashboard_hosts, dashboard_path, dashboard_token, font, outboxes, rate, schedule_store, spool};
 use super::{Config, span};
 use crate::message::Priority;
 use crate::outbox::OutboxUrl;
@@ -285,6 +285,19 @@ pub(super) const LAST: &[Key] = &[
         doc: "`false`: the dashboard hides the bodies of messages and the results of jobs; it always shows the reasons \
               of failures, which may quote them",
         of: flag!(worker.dashboard.bodies),
+    },
+    Key {
+        name: "dashboard_path",
+        default: "none",
+        doc: "the path at which browsers see the dashboard, such as `/ops/jobs`, behind a proxy that removes it from \
+              requests",
+        of: Of::Program {
+            read: |config, entry| set(&mut config.worker.dashboard.path, dashboard_path(entry)),
+            show: |config| match config.worker.dashboard.path.as_str() {
+                "" => "none".to_owned(),
+                path => path.to_owned(),
+            },
+        },
     },
     Key {
         name: "dashboard_token",

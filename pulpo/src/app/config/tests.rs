@@ -449,7 +449,7 @@ fn a_programs_own_defaults_come_after_the_environment() {
 }
 
 #[test]
-fn hosts_and_tokens_of_the_dashboard_are_such_as_a_browser_can_send() {
+fn hosts_paths_and_tokens_of_the_dashboard_are_such_as_a_browser_can_send() {
     let hosts = load(None, &[("PULPO_DASHBOARD_HOSTS", "jobs.example.com, 192.0.2.7, 2001:db8::7, a_b")], &[]);
     assert_eq!(
         hosts.expect("hosts").worker.dashboard.hosts,
@@ -458,6 +458,16 @@ fn hosts_and_tokens_of_the_dashboard_are_such_as_a_browser_can_send() {
     for wrong in ["jobs.example.com:80", "[2001:db8::7]", "https://jobs.example.com", "*.example.com", "a b", "jöbs"] {
         let error = load(None, &[("PULPO_DASHBOARD_HOSTS", wrong)], &[]).expect_err(wrong);
         assert!(error.contains("without a scheme, a port, brackets or a star") && error.contains(wrong), "{error}");
+    }
+    for (path, read) in [("/ops/jobs", "/ops/jobs"), ("/ops/", "/ops"), ("/", ""), ("/a%20b/~c", "/a%20b/~c")] {
+        let config = load(None, &[("PULPO_DASHBOARD_PATH", path)], &[]).expect(path);
+        assert_eq!(config.worker.dashboard.path, read);
+    }
+    for wrong in
+        ["ops", "//evil.example", "https://x.example/ops", "/a/../b", "/a?b", "/a#b", "/a b", "/\u{f6}", "/a;b"]
+    {
+        let error = load(None, &[("PULPO_DASHBOARD_PATH", wrong)], &[]).expect_err(wrong);
+        assert!(error.contains("a path that begins with a slash"), "{error}");
     }
     for right in ["open sesame", "12345678", &"~".repeat(300)] {
         let config = load(None, &[("PULPO_DASHBOARD_TOKEN", right)], &[]).expect("a token");

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 
 use super::error::SqliteError;
-use super::reopening::log_of;
+use super::file_id::log_of;
 use super::schema;
 use crate::clock::lock;
 use crate::queue::QueueError;

@@ -37,7 +37,7 @@ pub(super) async fn shows(client: &Client, text: &str) {
     }
 }
 
-async fn click(client: &Client, path: &str) {
+pub(super) async fn click(client: &Client, path: &str) {
     client.find(Locator::XPath(path)).await.expect(path).click().await.expect(path);
 }
 
@@ -87,12 +87,12 @@ fn an_operator_looks_filters_opens_retries_and_pauses() {
         writer.execute_batch("BEGIN IMMEDIATE").expect("the turn to write");
         click(client, "//input[@name='sure']").await;
         click(client, "//button[text()='Retry all buried']").await;
-        shows(client, "retried 0 of 10000").await;
+        shows(client, "retried 0 of 10,000").await;
         let progress = "const bar = document.querySelector('progress'); return bar.value / bar.max";
         assert!(number(client, progress).await < 1.0, "it has only begun");
         picture(client, "task.png").await;
         writer.execute_batch("COMMIT").expect("an end");
-        shows(client, "Done: retried 10,000 jobs of 10000").await;
+        shows(client, "Done: retried 10,000 jobs of 10,000").await;
         assert!(number(client, progress).await >= 1.0, "it is done");
         // Pause and resume a queue.
         click(client, "//nav//a[text()='Queues']").await;

@@ -1,5 +1,6 @@
 //! A dashboard below a path of another program, and behind a proxy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pulpo::dashboard::Dashboard;
@@ -7,6 +8,7 @@ use pulpo::queue::{NewMessage, QueueAdapter as _};
 use pulpo_tests::http::ask;
 
 use super::in_process::{Service, file_queue, pulpo_on};
+use super::{Served, some_jobs};
 
 /// Starts a read-write dashboard of a queue with one job, below this path.
 fn below(path: &str, hosts: Option<&[&str]>) -> (tempfile::TempDir, Service) {
@@ -67,6 +69,109 @@ fn each_page_works_below_a_path_with_parameters_of_its_own() {
             assert_eq!(answer.status, 303, "{prefix}{page}: {}", answer.body);
             assert!(answer.header("location").is_some_and(|to| to.starts_with(&format!("{prefix}/"))), "{page}");
         }
+    }
+}
+
+/// Visits each address that the pages below this path lead to. `send` returns the status and the text of a page.
+/// Returns the addresses, without their queries.
+fn visit_all(home: &str, below: &str, send: impl Fn(&str) -> (u16, String)) -> BTreeSet<String> {
+    let (mut waiting, mut seen) = (vec![home.to_owned()], BTreeSet::new());
+    while let Some(address) = waiting.pop() {
+        if seen.len() > 80 || address.ends_with("/events") || !seen.insert(address.clone()) {
+            continue;
+        }
+        let (status, page) = send(&address);
+        assert_eq!(status, 200, "{address}: {page}");
+        let links = ["href=\"", "src=\"", "data-events=\""].into_iter().flat_map(|part| page.split(part).skip(1));
+        let links = links.filter_map(|rest| rest.split('"').next()).map(|link| link.replace("&amp;", "&"));
+        for link in links.filter(|link| !link.is_empty() && !link.starts_with('#')) {
+            assert!(link.starts_with(below), "{address} leads to {link}");
+            waiting.push(link);
+        }
+        for form in page.split("<form").skip(1) {
+            assert!(
+                form.split("action=\"").nth(1).is_some_and(|action| action.starts_with(below)),
+                "{address}: {form}"
+            );
+        }
+    }
+    seen.iter().map(|address| address.split('?').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn each_link_leads_to_a_page_with_or_without_a_slash_at_the_end() {
+    let (folder, _) = below("/unused", None);
+    let router = || {
+        let queue = Arc::new(file_queue(folder.path()));
+        Dashboard::new(pulpo_on(queue)).allow_changes(true).router()
+    };
+    let inner = axum::Router::new().nest("/jobs/", router());
+    for (service, homes) in [
+        (axum::Router::new().nest("/admin/jobs", router()), &["/admin/jobs"][..]),
+        (axum::Router::new().nest("/admin/jobs/", router()), &["/admin/jobs/"]),
+        (axum::Router::new().nest_service("/admin/jobs", router()), &["/admin/jobs", "/admin/jobs/"]),
+        (axum::Router::new().nest("/admin", inner), &["/admin/jobs/"]),
+        (router(), &["/"]),
+        (axum::Router::new().fallback_service(router()), &["/"]),
+    ] {
+        let service = Service::start(service);
+        for home in homes {
+            let path = home.trim_end_matches('/');
+            let seen = visit_all(home, path, |address| {
+                let answer = service.get(address);
+                (answer.status, answer.body)
+            });
+            for page in ["/jobs", "/jobs/1", "/queues", "/schedules", "/workers", "/assets/style.css"] {
+                assert!(seen.contains(&format!("{path}{page}")), "{page} below {home}: {seen:?}");
+            }
+            let answer = service.get(&format!("{path}/jobs/?state=buried"));
+            let to = format!("{path}/jobs?state=buried");
+            assert_eq!((answer.status, answer.header("location")), (307, Some(&*to)), "{}", answer.body);
+            for nowhere in ["/nowhere//", "/jobs//", "/%2e%2e/x"] {
+                assert_eq!(service.get(&format!("{path}{nowhere}")).status, 404, "{nowhere} below {home}");
+            }
+            let answer = service.get(&format!("{path}//evil.example/"));
+            let stays = |to: &str| to.starts_with(&format!("{path}/")) && !to.starts_with("//");
+            assert!(answer.header("location").is_none_or(stays), "{:?}", answer.header("location"));
+        }
+    }
+}
+
+#[test]
+fn behind_a_proxy_that_removes_a_path_all_links_have_it() {
+    let place = pulpo_tests::program::Sandbox::new();
+    some_jobs(&place, 1);
+    let environment = [("PULPO_DASHBOARD_PATH", "/ops/jobs/"), ("PULPO_DASHBOARD_TOKEN", "open sesame")];
+    let served = Served::start(&place, &["--allow-changes"], &environment);
+    let passed_on = |address: &str| address.strip_prefix("/ops/jobs").expect("below the path").to_owned();
+    let login = served.get("/");
+    assert_eq!((login.status, login.header("location")), (303, Some("/ops/jobs/login")));
+    let form = format!("csrf={}&token=open+sesame", served.csrf(&passed_on("/ops/jobs/login")));
+    let answer = ask(served.address, "POST", "/login", &[], &form);
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/ops/jobs/")), "{}", answer.body);
+    let cookie = answer.header("set-cookie").expect("a session").to_owned();
+    assert!(cookie.contains("; Path=/ops/jobs;"), "{cookie}");
+    let cookie = cookie.split(';').next().expect("name and value");
+    let get = |path: &str| ask(served.address, "GET", path, &[("Cookie", cookie)], "");
+    let seen = visit_all("/ops/jobs/", "/ops/jobs/", |address| {
+        let answer = get(&passed_on(address));
+        (answer.status, answer.body)
+    });
+    assert!(seen.contains("/ops/jobs/jobs/1") && seen.contains("/ops/jobs/assets/script.js"), "{seen:?}");
+    let page = get("/jobs/1").body;
+    let csrf = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a form");
+    let post = |path: &str, fields: &str| {
+        let form = format!("csrf={csrf}&{fields}");
+        let answer = ask(served.address, "POST", path, &[("Cookie", cookie)], &form);
+        (answer.status, answer.header("location").map(str::to_owned))
+    };
+    for (path, fields, to) in [
+        ("/jobs/1/retry", "", "/ops/jobs/jobs/1"),
+        ("/queues/pause", "queue=pulpo", "/ops/jobs/queues"),
+        ("/jobs/act", "action=delete&all=yes&sure=yes&type=pay", "/ops/jobs/tasks/1"),
+        ("/logout", "", "/ops/jobs/login"),
+    ] {
+        assert_eq!(post(path, fields), (303, Some(to.to_owned())), "{path}");
     }
 }
 

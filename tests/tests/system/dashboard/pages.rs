@@ -66,6 +66,29 @@ fn the_overview_shows_numbers_over_time_as_pictures_words_and_a_table() {
 }
 
 #[test]
+fn the_overview_of_postgresql_shows_how_many_jobs_waited() {
+    let place = Sandbox::with_postgres();
+    let publish = |count: &str| {
+        let said = place.run(WORKER, &["publish", "talk", "--payload", "x", "--count", count]);
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    publish("5");
+    // They have waited for some minutes, and nothing is noted yet.
+    let old = "UPDATE SCHEMA.message SET due_since = now() - interval '5 minutes'";
+    let _ = place.ask_database(&format!("WITH old AS ({old} RETURNING 1) SELECT count(*) FROM old"));
+    let _ = place.ask_database("WITH gone AS (DELETE FROM SCHEMA.activity RETURNING 1) SELECT count(*) FROM gone");
+    publish("2");
+    let noted = "SELECT string_agg(step || ': ' || waiting || ' since ' || round(extract(epoch FROM now() - oldest_ready) / 60),
+        ', ' ORDER BY step) FROM SCHEMA.activity WHERE waiting IS NOT NULL";
+    until("the last minute is noted", || place.ask_database(noted).trim() == "1: 5 since 5, 60: 5 since 5");
+    let served = Served::start(&place, &[], &[]);
+    let page = served.page("/");
+    assert!(page.contains("Waiting: 7 now, at most 7") && page.contains("Oldest waiting: 5 min now"), "{page}");
+    assert!(served.page("/?span=month").contains("Waiting: 7 now, at most 7"));
+    assert!(!served.page("/?type=talk").contains("Waiting: "), "it is known of all together only");
+}
+
+#[test]
 fn a_job_says_why_it_waits() {
     let place = Sandbox::new();
     let queue = pulpo::queue::file::FileQueue::open(
@@ -87,9 +110,18 @@ fn a_job_says_why_it_waits() {
     let worker = place.start(place.command(WORKER, &["work", "--concurrency", "1"]));
     until("a worker is there", || !served.page(&format!("/jobs/{id}")).contains("no worker serves its queue"));
     let page = served.page(&format!("/jobs/{id}"));
-    assert!(page.contains("this program has no handler for it"), "{page}");
+    assert!(page.contains("no running worker has a handler for it"), "{page}");
     let page = served.page("/jobs?type=talk");
-    assert!(page.contains("waits for a worker") && !page.contains("no handler for it"), "{page}");
+    assert!(page.contains("waits for a worker") && !page.contains("handler for it"), "{page}");
+    // Another program has handlers for other types than the workers.
+    let other = Served::by(env!("CARGO_BIN_EXE_mailing_worker"), &place, &[], &[]);
+    let said = place.run(env!("CARGO_BIN_EXE_mailing_worker"), &["publish", "mail", "--body", "{\"to\": \"ada\"}"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let page = other.page("/jobs?type=mail");
+    assert!(page.contains("no running worker has a handler for it"), "{page}");
+    let page = other.page("/jobs?type=talk");
+    assert!(page.contains("waits for a worker; this program has no handler for it"), "{page}");
+    drop(other);
     assert_eq!(served.post("/queues/pause", "queue=pulpo&for=1h").status, 303);
     assert!(served.page(&format!("/jobs/{id}")).contains("its queue is paused, until <time"));
     std::fs::write(&file, "").expect("written");
@@ -153,7 +185,7 @@ fn all_that_match_are_retried_in_the_background() {
     let begun = served.post("/jobs/act", "action=retry&all=yes&sure=yes&type=pay&state=buried");
     let task = begun.header("location").expect("where it is shown").to_owned();
     assert_eq!(begun.status, 303);
-    until("it is done", || served.page(&task).contains("Done: retried 2,500 jobs of 2500"));
+    until("it is done", || served.page(&task).contains("Done: retried 2,500 jobs of 2,500"));
     let left = place.run(WORKER, &["list", "--state", "buried", "--json"]);
     assert_eq!(left.out.trim(), "[]");
 }
@@ -258,6 +290,15 @@ fn each_parameter_has_its_limits() {
         let answer = served.get(&format!("/jobs?{query}"));
         assert_eq!(answer.status, 400, "{query}: {}", answer.body);
     }
+    for name in ["span", "type", "queue"] {
+        let answer = served.get(&format!("/?{name}={long}"));
+        assert!(answer.status == 400 && answer.body.contains("<nav"), "{name}: {}", answer.body);
+        assert_eq!(served.get(&format!("/?{name}=%00")).status, 400, "{name}");
+    }
+    assert_eq!(served.get("/?span=year").status, 400);
+    // The last of repeated ones counts; a thousand others are no harm.
+    assert_eq!(served.get(&format!("/?span=year&span=day{}", "&x=1".repeat(1000))).status, 200);
+    assert_eq!(served.get(&format!("/jobs?{}", "type=a&".repeat(5000))).status, 431);
     // Odd queries that are not wrong.
     for query in ["state=", "after=x", "unknown=1", "type=a&type=b", "older=1h&newer=1m", "%"] {
         let answer = served.get(&format!("/jobs?{query}"));
@@ -268,6 +309,50 @@ fn each_parameter_has_its_limits() {
     assert_eq!(served.post("/jobs/act", &format!("action=retry&id={}", "x".repeat(70_000))).status, 413);
     assert_eq!(served.post("/jobs/act", &format!("action=retry&id={long}")).status, 400);
     assert_eq!(served.post("/jobs/act", "action=retry&id=1%00").status, 400);
+    // Fields of the other forms.
+    for (path, field) in [
+        ("/jobs/1/edit", "priority"),
+        ("/jobs/1/edit", "delay"),
+        ("/jobs/1/edit", "queue"),
+        ("/queues/pause", "queue"),
+        ("/queues/pause", "queue=pulpo&for"),
+        ("/queues/resume", "queue"),
+        ("/schedules/run", "name"),
+        ("/schedules/pause", "name"),
+        ("/schedules/resume", "name"),
+        ("/jobs/act", "action"),
+        ("/jobs/act", "id=1&action=retry&all"),
+        ("/jobs/act", "all=yes&action=retry&sure"),
+        ("/jobs/act", "all=yes&sure=yes&action=retry&type"),
+    ] {
+        for value in [long.as_str(), "%00"] {
+            let answer = served.post(path, &format!("{field}={value}"));
+            assert!(
+                answer.status == 400 && answer.body.contains("<nav"),
+                "{path} {field}: {} {}",
+                answer.status,
+                answer.body
+            );
+        }
+    }
+    for (path, fields) in [
+        ("/queues/pause", "queue=pulpo&for=-1s"),
+        ("/queues/pause", "queue=pulpo&for=99999999999999999999d"),
+        ("/queues/pause", "for=1h"),
+        ("/jobs/1/edit", "priority=4294967296"),
+        ("/jobs/1/edit", "priority=1e3"),
+        ("/jobs/1/edit", "delay=soon"),
+        ("/jobs/1/edit", ""),
+        ("/schedules/run", ""),
+        ("/jobs/act", "action=retry&all=yes"),
+    ] {
+        assert_eq!(served.post(path, fields).status, 400, "{path} {fields}");
+    }
+    // An address of a form that is opened as a page.
+    for path in ["/jobs/1/retry", "/jobs/act", "/queues/pause", "/logout"] {
+        let answer = served.get(path);
+        assert!(answer.status == 405 && answer.body.contains("<nav"), "{path}: {} {}", answer.status, answer.body);
+    }
     // Ids in paths, which get a page of the dashboard whatever they are.
     for (path, status) in [
         ("/tasks/1", 404),
