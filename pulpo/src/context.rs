@@ -22,6 +22,8 @@ use crate::producer::{Producer, PublishError};
 use crate::queue::{Progress, QueueAdapter};
 use crate::report::chain;
 use crate::state::States;
+#[cfg(feature = "testing")]
+use crate::state::interleave;
 
 mod cancellation;
 mod produced;
@@ -190,6 +192,8 @@ impl Context {
     /// stopped from outside, so a long one should check this now and then, and return.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
+        #[cfg(feature = "testing")]
+        interleave::reached();
         self.cancellation.is_cancelled()
     }
 
@@ -217,6 +221,8 @@ impl Context {
     /// A queue without [`Capabilities::workers`](crate::queue::Capabilities::workers), such as beanstalkd, keeps no
     /// progress.
     pub fn progress(&self, fraction: f64, text: impl AsRef<str>) {
+        #[cfg(feature = "testing")]
+        interleave::reached();
         self.progress.say(Progress::new(fraction, text, self.env.clock.now()));
     }
 
@@ -271,6 +277,8 @@ impl Context {
     /// name that pulpo uses. If the queue refuses the message later, when this
     /// job is done, that is a transient failure of this run.
     pub fn publish<J>(&self, message: impl IntoMessage<J>) -> Result<Message<J>, PublishError> {
+        #[cfg(feature = "testing")]
+        interleave::reached();
         let mut draft = message.into_draft();
         draft.message.header_mut().follow(&self.header);
         let (message, new) = self.env.producer.prepare(draft)?;
@@ -357,7 +365,13 @@ impl Context {
             }
             let Some(future) = slot.as_mut().as_pin_mut() else { return Poll::Pending };
             match catch_unwind(AssertUnwindSafe(|| future.poll(task))) {
-                Ok(polled) => polled.map(|returned| Ok(Ok(returned))),
+                Ok(polled) => {
+                    #[cfg(feature = "testing")]
+                    if polled.is_pending() {
+                        interleave::reached();
+                    }
+                    polled.map(|returned| Ok(Ok(returned)))
+                }
                 Err(panic) => Poll::Ready(Err(panic)),
             }
         }));
@@ -379,7 +393,7 @@ impl fmt::Debug for Context {
             .field("header", &self.header)
             .field("attempt", &self.attempt)
             .field("max_attempts", &self.max_attempts)
-            .field("is_cancelled", &self.is_cancelled())
+            .field("is_cancelled", &self.cancellation.is_cancelled())
             .finish_non_exhaustive()
     }
 }

@@ -51,23 +51,34 @@ impl<T: ?Sized> Deref for State<T> {
     }
 }
 
-/// Lets a test run something while a handler runs, at a use of its state.
+/// Lets a test run something while a handler runs: where it uses its state or its context, publishes, or awaits.
 #[cfg(feature = "testing")]
 pub(crate) mod interleave {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
-    /// The code to run, after this number of further uses.
+    /// The code to run, after this number of further points.
     type Planned = (u8, Box<dyn FnOnce()>);
 
     thread_local! {
         static PLANNED: RefCell<Option<Planned>> = const { RefCell::new(None) };
         static AFTER: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+        static IS_ACTIVE: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Plans to run `run` on this thread, when the handler that runs next on it uses a state once more after `uses`;
-    /// and to run `after` when that handler has ended, whether it has come to that or not.
-    pub(crate) fn plan(uses: u8, run: impl FnOnce() + 'static, after: impl FnOnce() + 'static) {
-        PLANNED.set(Some((uses, Box::new(run))));
+    /// Returns whether this thread runs handlers among faults, so that all that they do is to happen on it, in order.
+    pub(crate) fn is_active() -> bool {
+        IS_ACTIVE.try_with(Cell::get).unwrap_or(false)
+    }
+
+    /// Says whether this thread runs handlers among faults.
+    pub(crate) fn set_active(is_active: bool) {
+        IS_ACTIVE.set(is_active);
+    }
+
+    /// Plans to run `run` on this thread, when the handler that runs next on it has passed this number of points; and
+    /// to run `after` when that handler has ended, whether it has come to that or not.
+    pub(crate) fn plan(points: u8, run: impl FnOnce() + 'static, after: impl FnOnce() + 'static) {
+        PLANNED.set(Some((points, Box::new(run))));
         AFTER.set(Some(Box::new(after)));
     }
 
@@ -79,15 +90,15 @@ pub(crate) mod interleave {
         }
     }
 
-    /// Runs what is planned for this use.
+    /// Runs what is planned for this point.
     pub(crate) fn reached() {
         let due = PLANNED.try_with(|planned| {
             let mut planned = planned.borrow_mut();
             match &mut *planned {
                 None => None,
                 Some((0, _)) => planned.take(),
-                Some((uses, _)) => {
-                    *uses -= 1;
+                Some((points, _)) => {
+                    *points -= 1;
                     None
                 }
             }

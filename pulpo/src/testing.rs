@@ -300,17 +300,20 @@ impl TestPulpo {
     /// safe to repeat. A worker dies before a handler is called, or after it
     /// has returned and before its outcome reaches the queue. A lease is lost
     /// while the handler runs, or the handler exceeds its timeout, so that the
-    /// message is delivered twice; a handler that asks
-    /// [`is_cancelled`](crate::Context::is_cancelled) may be told. Or another
-    /// worker runs the message while the first handler is in the middle: when
-    /// one that is not async uses its [`State`] or calls
-    /// [`publish`](crate::publish). The queue does not answer when a worker
-    /// asks for a message or settles a run, or refuses what a handler
-    /// publishes, or accepts it with the answer lost. Publications of the test
-    /// itself succeed.
+    /// message is delivered twice. The handler may be told in the middle:
+    /// [`is_cancelled`](crate::Context::is_cancelled) is true from then on, and
+    /// one that is async is dropped where it awaits. Or another worker runs the
+    /// message, or the whole batch, while the first handler is in the middle.
+    /// The middle is where a handler uses its [`State`], calls
+    /// [`publish`](crate::publish), or `is_cancelled`, `progress` or `publish`
+    /// of its context, or where it awaits something that is not ready. The
+    /// queue does not answer when a worker asks for a message or settles a run,
+    /// or refuses what a handler publishes, or accepts it with the answer lost.
+    /// Publications of the test itself succeed.
     ///
     /// The worker's code is the real one. The seed determines the faults and
-    /// the delays between attempts, so the same seed repeats the same story. A
+    /// the delays between attempts, so the same seed repeats the same story, if
+    /// the handlers do the same each time, and on the worker's thread. A
     /// test that panics while this lives prints the seed and the
     /// [`story`](Self::story). No message meets more than three faults of its
     /// runs, so [`work_for`](Self::work_for) for long enough ends with

@@ -11,6 +11,9 @@ use pulpo::testing::TestPulpo;
 use pulpo::{Context, State};
 use serde::{Deserialize, Serialize};
 
+#[path = "faults/middle.rs"]
+mod middle;
+
 /// The state of a bank: each charge with its key, once.
 #[derive(Default)]
 struct Bank {

@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use fastrand::Rng;
 
 use crate::clock::{Clock, ManualClock, Notify, lock};
+use crate::context::Cancellation;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
     ActivityLog, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
@@ -43,13 +44,13 @@ enum Fault {
     /// The worker dies after the handler has returned, before the outcome reaches the queue.
     DiesAfter,
     /// The lease is lost while the handler runs: another worker gets the message, and the outcome here does not count.
-    /// The handler may be told that, or not.
-    LosesLease { is_told: bool },
-    /// The lease is lost before the handler uses its state once more after `uses`, and another worker runs the message
-    /// then, from beginning to end.
-    Overlaps { uses: u8 },
+    /// The handler may be told that, after so many points of its run, or not.
+    LosesLease { told_after: Option<u8> },
+    /// The lease is lost at a point in the middle of the run, and another worker runs the message then, from beginning
+    /// to end.
+    Overlaps { points: u8 },
     /// The handler runs for longer than its policy allows, and is told so.
-    TimesOut(Duration),
+    TimesOut { limit: Duration, told_after: u8 },
     /// The queue does not answer when the outcome is settled: before that has an effect, or after.
     SettleFails { has_effect: bool },
 }
@@ -59,8 +60,10 @@ pub(super) struct Faults {
     pub(super) seed: u64,
     /// Whether a handler is running. Publications of the test itself never fail.
     pub(super) running: AtomicBool,
-    /// Whether the next run is cancelled from the start.
-    cancels: AtomicBool,
+    /// After how many points the handler that runs next is told that its run does not count.
+    tells_after: Mutex<Option<u8>>,
+    /// Whether it was told.
+    has_told: AtomicBool,
     /// Whether the queue does not answer at the moment.
     is_out: AtomicBool,
     plan: Mutex<Plan>,
@@ -85,9 +88,9 @@ impl Faults {
         let (story, met) = (Vec::new(), Vec::new());
         let (failed_publications, failed_dequeues) = Default::default();
         let plan = Plan { random: Rng::with_seed(seed), story, met, failed_publications, failed_dequeues };
-        let (running, cancels, is_out) = Default::default();
+        let (running, tells_after, has_told, is_out) = Default::default();
         let (other, overlapping, overlaps) = Default::default();
-        Self { seed, running, cancels, is_out, plan: Mutex::new(plan), other, overlapping, overlaps }
+        Self { seed, running, tells_after, has_told, is_out, plan: Mutex::new(plan), other, overlapping, overlaps }
     }
 
     /// Begins a step of a worker. `other` does a step of another one.
@@ -95,10 +98,12 @@ impl Faults {
         self.seed_pauses();
         *lock(&self.other) = Some(Arc::new(other));
         self.running.store(true, Ordering::SeqCst);
+        interleave::set_active(true);
     }
 
     pub(super) fn end_step(&self) {
         interleave::finish();
+        interleave::set_active(false);
         *lock(&self.other) = None;
         self.running.store(false, Ordering::SeqCst);
     }
@@ -110,6 +115,7 @@ impl Faults {
         let (ended, end) = mpsc::channel::<()>();
         self.overlaps.store(true, Ordering::SeqCst);
         let thread = std::thread::spawn(move || {
+            interleave::set_active(true);
             other();
             drop(ended);
         });
@@ -129,9 +135,22 @@ impl Faults {
         }
     }
 
-    /// Returns whether the run that begins is cancelled from the start.
-    pub(super) fn cancels_run(&self) -> bool {
-        self.cancels.swap(false, Ordering::SeqCst)
+    /// Begins a run. If the plan says so, its handler is told at some point that the run does not count.
+    pub(super) fn begin_run(self: &Arc<Self>, cancellation: &Arc<Cancellation>) {
+        self.has_told.store(false, Ordering::SeqCst);
+        if let Some(points) = lock(&self.tells_after).take() {
+            let (faults, cancellation) = (self.clone(), cancellation.clone());
+            let tell = move || {
+                faults.has_told.store(true, Ordering::SeqCst);
+                cancellation.cancel();
+            };
+            interleave::plan(points, tell, || {});
+        }
+    }
+
+    /// Returns the words for a handler that was told.
+    fn told(&self) -> &'static str {
+        if self.has_told.load(Ordering::SeqCst) { ", and the handler is told" } else { "" }
     }
 
     /// Returns the story so far, one line per event.
@@ -155,10 +174,13 @@ impl Plan {
         let fault = match (self.random.u8(0..14), timeout) {
             (0, _) => Fault::DiesBefore,
             (1 | 2, _) => Fault::DiesAfter,
-            (3, _) | (4, None) => Fault::LosesLease { is_told: self.random.bool() },
-            (4, Some(timeout)) => Fault::TimesOut(timeout),
+            (3, _) | (4, None) => {
+                let is_told = self.random.bool();
+                Fault::LosesLease { told_after: is_told.then(|| self.random.u8(0..2)) }
+            }
+            (4, Some(limit)) => Fault::TimesOut { limit, told_after: self.random.u8(0..2) },
             (5, _) => Fault::SettleFails { has_effect: self.random.bool() },
-            (6, _) => Fault::Overlaps { uses: self.random.u8(0..3) },
+            (6, _) => Fault::Overlaps { points: self.random.u8(0..3) },
             _ => return Fault::None,
         };
         match self.met.iter_mut().find(|(met, _)| met == id) {
@@ -210,7 +232,6 @@ impl QueueAdapter for FaultyQueue {
         let what: Vec<_> = messages.iter().map(|message| message.request_type.clone()).collect();
         let what = what.join(", ");
         let running = self.faults.running.load(Ordering::SeqCst);
-        interleave::reached();
         // Of two handlers that run at the same time, the seed cannot say which one publishes first.
         let fails = if running && !self.faults.overlaps.load(Ordering::SeqCst) {
             lock(&self.faults.plan).of_publication()
@@ -238,7 +259,8 @@ impl QueueAdapter for FaultyQueue {
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         let consumer = self.queue.consumer(queues)?;
-        Ok(Box::new(FaultyConsumer { consumer, faults: self.faults.clone(), taken: Vec::new() }))
+        let (faults, queue, queues) = (self.faults.clone(), self.queue.clone(), queues.to_vec());
+        Ok(Box::new(FaultyConsumer { consumer, faults, queue, queues, taken: Vec::new(), overlapped: Arc::default() }))
     }
 
     fn outbox_ids(&self) -> Option<&dyn OutboxIds> {
@@ -263,6 +285,10 @@ impl QueueAdapter for FaultyQueue {
 
     fn interrupt(&self) {
         self.queue.interrupt();
+    }
+
+    fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
+        self.queue.hold_back(request_type, key, time)
     }
 }
 
@@ -345,8 +371,13 @@ impl Clock for OutageClock {
 struct FaultyConsumer {
     consumer: Box<dyn Consumer>,
     faults: Arc<Faults>,
+    /// The queue, and the names of the queues that are worked.
+    queue: Arc<dyn QueueAdapter>,
+    queues: Vec<String>,
     /// The messages that it has, each with its fault; those of a batch have one together.
     taken: Vec<(MessageId, String, Fault)>,
+    /// The leases that are lost in the middle of the run.
+    overlapped: Arc<Mutex<Vec<Lease>>>,
 }
 
 impl FaultyConsumer {
@@ -357,7 +388,27 @@ impl FaultyConsumer {
 
     /// Puts the message back as if its worker had died.
     fn die(&mut self, lease: &Lease, counted: bool) -> Result<(), QueueError> {
-        self.give_back(lease, "its worker died".to_owned(), counted)
+        self.consumer.settle(lease, &mut died(counted))
+    }
+
+    /// Plans that the leases of the next run are lost at a point in the middle of it, and that another worker gets its
+    /// messages then.
+    fn plan_overlap(&mut self, points: u8) {
+        self.overlapped = Arc::default();
+        let (queue, queues, leases) = (self.queue.clone(), self.queues.clone(), self.overlapped.clone());
+        let faults = self.faults.clone();
+        let then = faults.clone();
+        let run = move || {
+            // The consumer of this run is in the worker's hands.
+            let Ok(mut consumer) = queue.consumer(&queues) else { return };
+            for lease in lock(&leases).drain(..) {
+                // If that fails, the other worker finds nothing to run.
+                drop(consumer.settle(&lease, &mut died(false)));
+            }
+            drop(consumer);
+            faults.run_other();
+        };
+        interleave::plan(points, run, move || then.await_other());
     }
 
     /// Chooses the fault of a delivery, and tells of its run.
@@ -370,10 +421,8 @@ impl FaultyConsumer {
             None => lock(&self.faults.plan).of_delivery(&delivery.lease.id, timeout(handler, delivery.attempts)),
         };
         let fault = match fault {
-            // Given back, it would join the same batch again.
-            Fault::Overlaps { .. } if handler.is_none_or(|handler| handler.batch().is_some()) => {
-                Fault::LosesLease { is_told: false }
-            }
+            // Without a handler there is no middle.
+            Fault::Overlaps { .. } if handler.is_none() => Fault::LosesLease { told_after: None },
             fault => fault,
         };
         let told = match fault {
@@ -384,6 +433,11 @@ impl FaultyConsumer {
         self.faults.tell(format!("{name}, attempt {}: {told}", delivery.attempts + 1));
         fault
     }
+}
+
+/// Returns the settlement of a message whose worker has died.
+fn died(counted: bool) -> Settlement {
+    Settlement::rollback(Duration::ZERO, "its worker died", counted)
 }
 
 /// Returns the timeout of a handler, unless this is its last attempt.
@@ -411,14 +465,19 @@ impl Consumer for FaultyConsumer {
                     self.die(&lease, true)?;
                 }
                 fault => {
-                    if let Fault::Overlaps { uses } = fault {
-                        self.die(&delivery.lease, false)?;
-                        let faults = self.faults.clone();
-                        let then = faults.clone();
-                        interleave::plan(uses, move || faults.run_other(), move || then.await_other());
+                    let is_first = self.taken.is_empty();
+                    match fault {
+                        Fault::Overlaps { points } => {
+                            if is_first {
+                                self.plan_overlap(points);
+                            }
+                            lock(&self.overlapped).push(delivery.lease.clone());
+                        }
+                        Fault::LosesLease { told_after: Some(points) } | Fault::TimesOut { told_after: points, .. } => {
+                            *lock(&self.faults.tells_after) = Some(points);
+                        }
+                        _ => {}
                     }
-                    let is_told = matches!(fault, Fault::TimesOut(_) | Fault::LosesLease { is_told: true });
-                    self.faults.cancels.store(is_told, Ordering::SeqCst);
                     self.taken.push((delivery.lease.id.clone(), name, fault));
                     return Ok(Some(delivery));
                 }
@@ -452,20 +511,23 @@ impl Consumer for FaultyConsumer {
                 self.die(lease, true)?;
                 lost()
             }
-            Fault::LosesLease { is_told } => {
-                let told = if is_told { ", and the handler is told" } else { "" };
+            Fault::LosesLease { .. } => {
+                let told = self.faults.told();
                 self.faults.tell(format!("{name}: the lease is lost while the handler runs{told} ({outcome})"));
                 self.die(lease, false)?;
                 lost()
             }
-            // It was given back at the beginning.
             Fault::Overlaps { .. } => {
                 self.faults.tell(format!("{name}: the lease is lost while the handler runs ({outcome})"));
-                lost()
+                // Already given back, if the handler has come to the point.
+                match self.die(lease, false) {
+                    Ok(()) | Err(QueueError::LeaseLost { .. } | QueueError::Cancelled { .. }) => lost(),
+                    Err(error) => Err(error),
+                }
             }
-            Fault::TimesOut(limit) => {
+            Fault::TimesOut { limit, .. } => {
                 let reason = format!("timed out after {}", humantime::format_duration(limit));
-                self.faults.tell(format!("{name}: {reason}, and the handler is told ({outcome})"));
+                self.faults.tell(format!("{name}: {reason}{} ({outcome})", self.faults.told()));
                 self.give_back(lease, reason, true)?;
                 lost()
             }

@@ -9,12 +9,13 @@ use super::faults::Faults;
 use super::recorder::Recorder;
 use super::run::Run;
 use crate::clock::{Clock as _, ManualClock, lock};
+use crate::context::Cancellation;
 use crate::instance::{Pulpo, scoped};
 use crate::queue::{Filter, MessageState, QueueAdapter as _};
 use crate::registry::Registry;
 use crate::schedule::Overlap;
 use crate::state::States;
-use crate::worker::{Scheduler, StepError, WorkError, scheduled};
+use crate::worker::{Scheduler, StepError, WorkError, Worker, scheduled};
 
 /// Runs in a row after which jobs are assumed to publish each other forever.
 const TOO_MANY: usize = 100_000;
@@ -51,6 +52,19 @@ pub(super) fn around() -> Runtime {
 #[track_caller]
 pub(super) fn sound<R>(result: Result<R, StepError>) -> R {
     result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Creates a worker with these states, and this runtime for async handlers.
+fn worker_with(pulpo: &Pulpo, states: States, runtime: &Runtime) -> Result<Worker, StepError> {
+    let worker = pulpo.worker()?.states(states);
+    #[cfg(feature = "tokio")]
+    let worker = match runtime {
+        Some(runtime) => worker.runtime(runtime.clone()),
+        None => worker,
+    };
+    #[cfg(not(feature = "tokio"))]
+    let _ = runtime;
+    Ok(worker)
 }
 
 impl Kit {
@@ -149,26 +163,24 @@ impl Kit {
     fn step(&self, runtime: &Runtime) -> Result<Option<Run>, StepError> {
         let _in_test = scoped::enter(&self.pulpo);
         let before = self.recorder.read(|record| record.runs.len());
-        let worker = self.pulpo.worker()?.states(lock(&self.states).clone());
-        #[cfg(feature = "tokio")]
-        let worker = match runtime {
-            Some(runtime) => worker.runtime(runtime.clone()),
-            None => worker,
-        };
-        #[cfg(not(feature = "tokio"))]
-        let _ = runtime;
+        let states = lock(&self.states).clone();
+        let worker = worker_with(&self.pulpo, states.clone(), runtime)?;
         if let Some(faults) = &self.faults {
-            let (pulpo, states) = (self.pulpo.clone(), lock(&self.states).clone());
+            let (pulpo, runtime) = (self.pulpo.clone(), runtime.clone());
             faults.begin_step(move || {
                 let _in_test = scoped::enter(&pulpo);
                 // An error concerns the next step of this worker too, which reports it.
-                let worker = pulpo.worker().map(|worker| worker.states(states.clone()));
-                drop(worker.map(|worker| worker.step(|| false, drop)));
+                let worker = worker_with(&pulpo, states.clone(), &runtime);
+                drop(worker.map(|worker| worker.step(|_| {}, drop)));
             });
         }
         let mut first = before;
-        let cancelled = || self.faults.as_ref().is_some_and(|faults| faults.cancels_run());
-        let stepped = worker.step(cancelled, |progress| first = self.recorder.note_progress(first, progress));
+        let begin_run = |cancellation: &Arc<Cancellation>| {
+            if let Some(faults) = &self.faults {
+                faults.begin_run(cancellation);
+            }
+        };
+        let stepped = worker.step(begin_run, |progress| first = self.recorder.note_progress(first, progress));
         if let Some(faults) = &self.faults {
             faults.end_step();
         }

@@ -11,9 +11,10 @@ use crate::clock::{ManualClock, lock};
 use crate::keys::Publication;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
-    ActivityLog, CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
-    Inspection, Keeping, Lease, NewMessage, OccurrenceMessage, OutboxIds, Progress, QueueAdapter, QueueError,
-    ScheduleStep, ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Unique, Workers,
+    ActivityLog, CANCELLED, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, EnqueueAsync,
+    Enqueued, Filter, Inspection, Keeping, Lease, NewMessage, OccurrenceMessage, OutboxIds, Progress, QueueAdapter,
+    QueueError, ScheduleStep, ScheduleStore, Schedules, Settlement, Stats, Stepped, StoredMessage, Survey, Unique,
+    Workers,
 };
 use crate::state::interleave;
 
@@ -80,12 +81,22 @@ impl QueueAdapter for Recorder {
     }
 
     fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
+        // Before the lock, which the second run of the message takes too.
+        interleave::reached();
         let mut record = lock(&self.0.record);
         let enqueued = self.0.queue.enqueue(messages.clone())?;
         messages.into_iter().zip(&enqueued).for_each(|(new, one)| record.add(new, one));
         drop(record);
         (self.0.on_publish)();
         Ok(enqueued)
+    }
+
+    /// Enqueues at once if a handler among faults publishes, so that all that happens has an order.
+    fn enqueue_async(&self, messages: Vec<NewMessage>) -> EnqueueAsync {
+        if interleave::is_active() {
+            return EnqueueAsync::Pending(Box::pin(std::future::ready(self.enqueue(messages))));
+        }
+        EnqueueAsync::Blocks(messages)
     }
 
     fn consumer(&self, queues: &[String]) -> Result<Box<dyn Consumer>, QueueError> {

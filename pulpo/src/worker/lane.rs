@@ -41,8 +41,6 @@ pub(super) struct Lane {
     pub(super) pending: Option<Delivery>,
     outage: OutageBackoff,
     pub(super) cancellation: Arc<Cancellation>,
-    /// Whether the handler is told from the start that its run does not count: in tests of faults.
-    pub(super) starts_cancelled: bool,
     pub(super) progress: Arc<LatestProgress>,
     /// The number of waits in a row without a message.
     pub(super) empty: Arc<AtomicU64>,
@@ -65,7 +63,6 @@ impl Lane {
             outage: OutageBackoff::default(),
             cancellation: Arc::default(),
             progress: Arc::default(),
-            starts_cancelled: false,
             empty: Arc::default(),
             last_seen,
             span: Span::none(),
@@ -262,9 +259,6 @@ impl Lane {
     pub(super) fn reset_run(&self) {
         self.cancellation.reset();
         self.progress.reset();
-        if self.starts_cancelled {
-            self.cancellation.cancel();
-        }
     }
 
     /// Hands the jobs to the monitor, which keeps their leases alive from now on.

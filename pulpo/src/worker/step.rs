@@ -1,12 +1,14 @@
 //! Runs one message at a time on the calling thread, for tests. It takes the path of a lane, but without a monitor:
 //! leases are not renewed and timeouts are not enforced, since the clock of a test stands still during a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Worker;
 use super::error::WorkError;
 use super::lane::Lane;
 use super::services::scheduler::SchedulerError;
+use crate::context::Cancellation;
 use crate::message::Incoming;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Progress, QueueError};
 use crate::registry::Handler;
@@ -23,12 +25,11 @@ impl Worker {
         self
     }
 
-    /// Takes the next message that is due, or the next batch, and runs it. False if nothing is due. `cancelled` says
-    /// before each run whether it is cancelled from the start. After each run, `reported` gets the last progress that
-    /// its handler reported.
+    /// Takes the next message that is due, or the next batch, and runs it. False if nothing is due. Before each run,
+    /// `begins` gets the means to cancel it; after it, `reported` gets the last progress that its handler reported.
     pub(crate) fn step(
         &self,
-        cancelled: impl Fn() -> bool,
+        begins: impl Fn(&Arc<Cancellation>),
         mut reported: impl FnMut(Option<Progress>),
     ) -> Result<bool, StepError> {
         let shared = self.share(Vec::new())?;
@@ -38,7 +39,7 @@ impl Worker {
         let mut next = Some(first);
         while let Some(delivery) = next {
             self.check_states(&delivery)?;
-            lane.starts_cancelled = cancelled();
+            begins(&lane.cancellation);
             lane.process(delivery);
             reported(lane.progress.take());
             next = lane.pending.take();
