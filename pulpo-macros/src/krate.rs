@@ -65,6 +65,25 @@ pub(crate) fn root<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<&
     arguments.into_iter().find(|argument| argument.ends_with(".rs") && !argument.starts_with('-')).map(Path::new)
 }
 
+/// Returns what tells this crate from all others of a program, by the arguments of the compiler.
+pub(crate) fn identity() -> &'static str {
+    static IDENTITY: OnceLock<String> = OnceLock::new();
+    IDENTITY.get_or_init(|| identity_of(std::env::args()))
+}
+
+fn identity_of(arguments: impl Iterator<Item = String>) -> String {
+    let mut arguments = arguments.peekable();
+    let mut parts = Vec::new();
+    while let Some(argument) = arguments.next() {
+        let is_named = matches!(&*argument, "--crate-name" | "--crate-type") || argument.ends_with(".rs");
+        if is_named || argument == "--test" || argument.contains("metadata=") || argument.starts_with("--crate-") {
+            parts.push(argument);
+            parts.extend(arguments.next_if(|next| is_named && !next.starts_with('-')));
+        }
+    }
+    parts.join(" ")
+}
+
 /// Searches the arguments of the compiler.
 fn find(arguments: impl Iterator<Item = String>) -> Found {
     let mut renamed = Vec::new();
@@ -114,7 +133,7 @@ fn is_pulpo(file: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, find, root};
+    use super::{Found, find, identity_of, root};
 
     fn found(arguments: &str) -> Found {
         find(arguments.split_whitespace().map(str::to_owned))
@@ -154,6 +173,23 @@ mod tests {
         let other =
             "rustc --crate-name shop --extern framework=libframework-1.rlib --extern pulpo_macros=libpulpo_macros-1.so";
         assert_eq!(found(other), Found::Nowhere);
+    }
+
+    #[test]
+    fn a_crate_is_told_from_the_others_of_its_program() {
+        let of = |arguments: &str| identity_of(arguments.split_whitespace().map(str::to_owned));
+        let library = "rustc --crate-name shop src/lib.rs --crate-type lib -C metadata=0a -C opt-level=1";
+        let crates = [
+            library.to_owned(),
+            library.replace("metadata=0a", "metadata=0b"),
+            library.replace("--crate-name shop", "--crate-name=shop2"),
+            library.replace("--crate-type lib", "--crate-type bin"),
+            library.replace("src/lib.rs", "src/main.rs"),
+            library.replace("--crate-type lib", "--test"),
+        ];
+        let all: std::collections::HashSet<_> = crates.iter().map(|arguments| of(arguments)).collect();
+        assert_eq!(all.len(), crates.len(), "{all:?}");
+        assert_eq!(of(library), of(&library.replace("opt-level=1", "opt-level=3")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use proc_macro::TokenStream;
 
 use crate::seen::Seen;
 
+mod asks;
 mod attr;
 mod check;
 mod expand;

@@ -8,6 +8,7 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
 use syn::{Expr, ExprClosure, Path, ReturnType, Stmt, Token};
 
+use crate::asks::Ask;
 use crate::faults::Faults;
 use crate::jobs::{CHECK, is_in_a_file};
 use crate::seen::Seen;
@@ -48,7 +49,7 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool, seen: &Seen) -> Toke
     }
     let Parts { crates, jobs, setup } = parts;
     let set_up = set_up(&pulpo, setup.as_ref());
-    let jobs = jobs.iter().filter(|path| !is_in_a_file(path, seen)).map(all_handled);
+    let jobs = jobs.iter().filter(|path| !is_in_a_file(path, seen)).map(|path| all_handled(&pulpo, path, seen));
     let crates = crates.iter().map(|name| {
         let place = Span::call_site().located_at(name.span());
         quote_spanned!(place=> use #name as _;)
@@ -126,14 +127,20 @@ fn returns(tokens: TokenStream) -> bool {
     })
 }
 
-/// Asserts that each job of the list has a handler; rustc reports a missing one at the path.
-fn all_handled(path: &Path) -> TokenStream {
+/// Asserts that each job of the list has one handler; rustc reports a missing one at the path.
+fn all_handled(pulpo: &TokenStream, path: &Path, seen: &Seen) -> TokenStream {
     let tokens = path.to_token_stream();
     let place = |span: Span| Span::call_site().located_at(span);
     let last = tokens.clone().into_iter().last().map_or_else(Span::call_site, |token| token.span());
     let check = Ident::new(CHECK, place(last));
     let colons = quote_spanned!(place(last)=> ::);
-    quote!(const _: fn() = #path #colons #check;)
+    let asked = Ask::of_list(seen).constant(pulpo, &quote!(__pulpo_List), &quote!(#path #colons #check));
+    quote! {
+        const _: () = {
+            pub enum __pulpo_List {}
+            #asked
+        };
+    }
 }
 
 fn parse(tokens: TokenStream, faults: &mut Faults) -> Parts {

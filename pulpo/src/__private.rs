@@ -127,6 +127,24 @@ pub type One<B> = B;
 /// Requires that a job has one handler: with two, rustc asks which one is meant.
 pub const fn a_job_has_one_handler_so_remove_one_of_the_two<J: HasOneHandler<H>, H>() {}
 
+/// A question to the compiler, by its number: see `asks.rs` of the macros.
+#[derive(Debug)]
+pub struct Ask<const NUMBER: u64>;
+
+/// A question that was asked. `K` is a type of the crate that asks, so that any crate may.
+pub trait Asked<K> {
+    /// Its value, if the answer is right.
+    const ANSWER: usize;
+}
+
+/// Has a question come after others: its value is that of theirs.
+pub const fn after<const ANSWERS: usize>() {}
+
+/// Asks whether there is such a function.
+pub const fn answer(_: fn()) -> usize {
+    0
+}
+
 /// Requires that a request type has one job: with two, rustc asks which one is meant.
 pub const fn a_request_type_names_one_job_so_rename_one_of_the_two<R: NamesOneJob<J>, J>() {}
 

@@ -30,7 +30,7 @@ error is on the name, or the body, of the first one; the note below names both a
 two in library crates that do not see each other, the linker fails when both are linked into one program, with the name
 `two_pulpo_handlers_for_the_request_type__NAME`. Two handlers of a declared job in such crates compile, unless `pulpo::main!`
 lists the job; then the worker does not start, and `check` fails. If the program lists the job and has one of the two itself,
-there are two errors: on the body of its handler, and on the list.
+the error is on what stands first: the body of its handler, or the list.
 ";
 
 #[test]

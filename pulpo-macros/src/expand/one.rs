@@ -10,6 +10,7 @@ use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::{Ident, LitStr, Type};
 
 use super::parts::{Handler, located, ours_at};
+use crate::asks::Ask;
 use crate::check::{Job, RequestType};
 use crate::seen::Seen;
 use crate::source;
@@ -24,17 +25,18 @@ pub(super) fn handler(
 ) -> TokenStream {
     let marker = marker(handler, body);
     // If this handler has a name, a second one implements `Job` again, or asks on its own.
-    let named = matches!(handler.job.request_type, RequestType::Given(_));
-    let place = handler.function.name.span();
-    let key = format!("body {} {}", file(place), written.to_token_stream());
-    if named || !(seen.is_first(key, conditional) || source::has_several(written)) {
+    if matches!(handler.job.request_type, RequestType::Given(_)) {
         return marker;
     }
+    let place = handler.function.name.span();
+    let written = format!("{} {}", file(place), written.to_token_stream());
     let pulpo = located(handler.pulpo.clone(), place);
-    quote_spanned! {ours_at(place)=>
-        #marker
-        const _: fn() = #pulpo::__private::a_job_has_one_handler_so_remove_one_of_the_two::<#body, _>;
-    }
+    let question = quote_spanned! {ours_at(place)=>
+        #pulpo::__private::a_job_has_one_handler_so_remove_one_of_the_two::<#body, _>
+    };
+    let own = handler.marker().into_token_stream();
+    let asked = Ask::of_body(&written, conditional, seen).constant(&pulpo, &own, &question);
+    quote!(#marker #asked)
 }
 
 /// States that this function handles the job of its body.

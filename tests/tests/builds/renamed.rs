@@ -70,3 +70,26 @@ fn a_re_export_wants_its_path_and_that_is_one_error() {
     let (good, said) = workspace.cargo(&["check", "-p", "jobs"]);
     assert!(good, "{said}");
 }
+
+/// Two versions, each under a name of its own: the macros cannot know which one a handler is for.
+#[test]
+fn of_two_versions_under_other_names_the_user_says_which_and_that_is_one_error() {
+    let workspace = Workspace::new();
+    // The word keeps it from getting pulpo itself.
+    workspace.package("pulpo", "2024", "# pulpo of another version\n", "pub fn old() {}\n");
+    let both = format!("{}old = {{ package = \"pulpo\", path = \"../pulpo\" }}\n", pulpo("work", "\"cli\", \"tokio\""));
+    workspace.package("jobs", "2024", &both, JOBS);
+    let (good, said) = workspace.cargo(&["check", "-p", "jobs"]);
+    let words = "error: expected one dependency on pulpo, got `old` and `work`: say which, `crate = old`";
+    assert!(!good && said.contains(words), "{said}");
+    assert_eq!(said.matches("error: expected").count(), 1, "{said}");
+
+    let jobs = JOBS
+        .replace("timeout = \"5s\"", "timeout = \"5s\", crate = work")
+        .replace("#[job(\"charge\")]", "#[job(\"charge\", crate = work)]")
+        .replace("#[work::handler]", "#[work::handler(crate = work)]")
+        .replace("#[work::jobs]", "#[work::jobs(crate = work)]");
+    workspace.package("jobs", "2024", &both, &jobs);
+    let (good, said) = workspace.cargo(&["check", "-p", "jobs"]);
+    assert!(good, "{said}");
+}

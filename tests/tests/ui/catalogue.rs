@@ -22,6 +22,7 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ("main_inside_of_another_function", NO_MAIN),
     ("main_as_an_expression", "one error, on the macro, without the remedy: rustc wanted an expression"),
     ("place_twice_on_a_function", SECOND),
+    ("publish_with_its_name", "two errors: rustc counts the arguments, and looks at the type of the first one too"),
     ("two_handlers_of_one_body_and_two_names", SECOND),
     ("two_handlers_of_one_name_and_body", SECOND),
     (
