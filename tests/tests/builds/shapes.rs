@@ -56,14 +56,14 @@ pulpo::main!();
 
 const SCHEMA: &str = r#"
 job hidden
-body: map, such as {"b":1,"y":1,"z":1}
+body: map, such as {"b":1,"y":1,"z":1} {"b":0,"y":0,"z":0} {"b":255,"y":255,"z":255}
 body.*: anything
 
 job panics
 body: u8, unseen
 
 job typed
-body: object with tag: One, such as {"a":1,"tag":"One","x":1}
+body: object with tag: One, such as {"a":1,"tag":"One","x":1} {"a":0,"tag":"One","x":0} {"a":255,"tag":"One","x":255}
 "#;
 
 #[test]

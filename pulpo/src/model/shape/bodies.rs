@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::node::WORD;
+use super::text::written;
 use super::{Kind, Node, Shape};
 
 /// How a body differs from one that has all parts.
@@ -22,9 +24,18 @@ pub(crate) enum Change {
 /// A field that no type has, for objects with one more field.
 pub(super) const UNKNOWN: &str = "a field that no version has";
 
+/// The length up to which is tried how long a text, a list or a map may be.
+const LONG: usize = 1024;
+
+/// The length of JSON up to which that is tried, for lists and maps.
+const MOST_JSON: usize = 16 * 1024;
+
+/// Characters that are refused by types that read only texts of some form.
+const ODD: &str = "Ä \"\n";
+
 /// Texts that some types read and others do not.
-pub(super) const TEXTS: [&str; 24] = [
-    "text",
+pub(super) const TEXTS: [&str; 39] = [
+    WORD,
     "1970-01-01T00:00:00Z",
     "00000000-0000-0000-0000-000000000000",
     "https://example.com/",
@@ -36,18 +47,33 @@ pub(super) const TEXTS: [&str; 24] = [
     "1970-01-01T00:00:00",
     "a",
     "true",
+    "false",
     "::1",
     "127.0.0.1:80",
     "Europe/Berlin",
     "UTC",
     "1s",
     "1.0.0",
+    "1.0.0-rc.1",
     "en",
-    "00000000000000000000000000",
+    "01ARZ3NDEKTSV4RRFFQ69G5FAV",
     "Mon",
     "January",
     "PT1S",
     "text/plain",
+    "127.0.0.0/8",
+    "::/0",
+    "2001:db8::/32",
+    "1970-01-01 00:00:00.0 +00:00:00",
+    "1970-01-01 00:00:00.0",
+    "1970-01-01T00:00:00+00:00[UTC]",
+    "00:00:00.0",
+    "+00:00:00",
+    "Monday",
+    "abcd",
+    "abcdef01",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
 ];
 
 /// The depth to which a recursive type is followed.
@@ -206,10 +232,70 @@ pub(super) fn candidates(kind: &str) -> Vec<Value> {
     }
 }
 
-/// Returns the values at the ends of the range that a node reads.
+impl Shape {
+    /// Returns the longest text, list or map that is known to be read at a path.
+    #[cfg(feature = "cli")]
+    pub(super) fn longest_read(&self, path: &str, node: &Node) -> Option<Value> {
+        let refuses_equal = node.kind == Kind::List && node.not.iter().any(|end| *end != json!([]));
+        if refuses_equal { None } else { self.of_length(path, node.most.unwrap_or_else(|| self.longest(path))) }
+    }
+
+    /// Returns the greatest length of a value that is tried at a path.
+    pub(super) fn longest(&self, path: &str) -> usize {
+        let size = |part: &str| {
+            let part = self.part(&format!("{path}{part}"));
+            part.map_or(0, |part| written(&part, &BTreeSet::new()).len())
+        };
+        match self.0.get(path).map(|node| &node.kind) {
+            Some(Kind::List) => (MOST_JSON / (size("[]") + 1)).clamp(2, LONG),
+            Some(Kind::Map) => (MOST_JSON / (size(".*") + 8)).clamp(2, LONG),
+            _ => LONG,
+        }
+    }
+
+    /// Returns a value of this length at a path, if one can be made up: a text of words, bytes, a list of equal parts, or
+    /// a map of equal values.
+    pub(super) fn of_length(&self, path: &str, len: usize) -> Option<Value> {
+        let node = self.0.get(path)?;
+        Some(match &node.kind {
+            Kind::Value(kind) if kind == "bytes" && node.examples.is_empty() => Value::from(vec![1; len]),
+            Kind::Value(_) if node.reads_words() => {
+                let mut text = WORD.repeat(len.div_ceil(WORD.len()));
+                text.truncate(len);
+                Value::from(text)
+            }
+            Kind::List => Value::Array(vec![self.part(&format!("{path}[]"))?; len]),
+            Kind::Map if node.examples.is_empty() => {
+                let value = self.part(&format!("{path}.*"))?;
+                let key = |index| if index == 0 { "key".to_owned() } else { format!("key{index}") };
+                (0..len).map(|index| (key(index), value.clone())).collect()
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Returns whether a text is one of [`Shape::of_length`].
+#[cfg(feature = "cli")]
+pub(super) fn is_words(text: &str) -> bool {
+    text.as_bytes().chunks(WORD.len()).all(|word| WORD.as_bytes().starts_with(word))
+}
+
+/// Returns a text of odd characters, no longer than this.
+pub(super) fn odd(most: usize) -> Option<Value> {
+    let end = (1..=ODD.len().min(most)).rev().find(|end| ODD.is_char_boundary(*end))?;
+    Some(Value::from(&ODD[..end]))
+}
+
+/// Returns the values at the ends of what a node may read: the least and the greatest, the shortest, and an odd one.
 pub(super) fn ends(node: &Node) -> Vec<Value> {
     match &node.kind {
-        Kind::Value(kind) if kind == "text" && node.examples.is_empty() => vec![Value::from("")],
+        Kind::Value(kind) if kind == "text" && node.examples.is_empty() => {
+            [Some(Value::from("")), odd(node.most.unwrap_or(LONG))].into_iter().flatten().collect()
+        }
+        Kind::Value(kind) if kind == "bytes" && node.examples.is_empty() => vec![json!([])],
+        Kind::Value(kind) if kind == "char" => vec![json!("Ä")],
+        Kind::Value(kind) if matches!(&**kind, "f32" | "f64") => vec![json!(-0.5), json!(1e30)],
         Kind::Value(kind) => {
             let mut all = extremes(kind);
             if all.first().is_some_and(|least| *least != json!(0)) {

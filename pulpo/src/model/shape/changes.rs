@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bodies::{Change, Made, UNKNOWN, ends, extremes, leads_to};
+use super::bodies::{Change, Made, UNKNOWN, ends, extremes, is_words, leads_to};
+use super::examples::kinds;
 use super::place::{part, part_mut, place};
 use super::search::{Refused, named, read};
 use super::{Kind, Node, Shape, text};
@@ -46,7 +47,7 @@ pub(crate) enum DifferenceKind {
     TypeChanged,
     /// `null` is no longer read.
     NullRefused,
-    /// A number that no longer fits.
+    /// A number that no longer fits, or a text, a list or a map that is too long.
     RangeNarrowed,
     /// A variant that no longer exists.
     VariantRemoved,
@@ -100,6 +101,12 @@ impl Shape {
             if let Some(difference) = self.narrowed_at(path, node, new) {
                 unread.add(difference);
             }
+            let longest = self.longest_read(path, node).filter(|_| new.0.get(path) != Some(node));
+            if let Some(longest) = longest
+                && let Some(made) = self.body(path, &Change::Instead(longest.clone()))
+            {
+                comparison.fault_of(&longest, &made, &mut unread);
+            }
         }
         unread
     }
@@ -133,8 +140,13 @@ impl Shape {
             all.push(Change::Without);
         }
         all.extend(ends(node).into_iter().filter(|end| !node.not.contains(end)).map(Change::Instead));
+        // A type that reads values of all kinds needs no examples.
+        if node.kind == Kind::Opaque && node.examples.is_empty() && !self.is_unseen(path) {
+            all.extend(kinds().map(Change::Instead));
+        }
         // Of maps that differ in their values alone, one is enough.
-        if node.kind != Kind::Map || new.0.get(path).is_none_or(|new| has_other_keys(node, new)) {
+        let shows_all = node.kind == Kind::Map && self.shows_values(path);
+        if !shows_all || new.0.get(path).is_none_or(|new| has_other_keys(node, new)) {
             all.extend(node.examples.iter().skip(1).cloned().map(Change::Instead));
         }
         all
@@ -174,10 +186,13 @@ impl Shape {
             let alias = |name: &String| self.known(body, &format!("{}.{name}", refused.path))?.alias_of.clone();
             names.filter_map(alias).any(|of| of == field)
         });
+        let is_same_kind = before.zip(after).is_some_and(|(before, after)| before.kind == after.kind);
         let kind = match &refused.error {
             _ if had_another_name => DifferenceKind::AliasRemoved,
             _ if missing.is_some() && before.is_some() => DifferenceKind::FieldRequired,
             _ if missing.is_some() => DifferenceKind::FieldAdded,
+            error if error.starts_with("invalid length") && is_same_kind => DifferenceKind::RangeNarrowed,
+            _ if value.zip(before).zip(after).is_some_and(is_too_long) => DifferenceKind::RangeNarrowed,
             error if error.starts_with("unknown field") => DifferenceKind::FieldRefused,
             error if error.starts_with("unknown variant") => DifferenceKind::VariantRemoved,
             _ if value == Some(&Value::Null) && before.is_some_and(|node| node.nullable) => DifferenceKind::NullRefused,
@@ -236,7 +251,8 @@ impl Shape {
             if self.0.get(path) != Some(node) {
                 changes.extend(node.nullable.then_some(Change::Instead(Value::Null)));
                 changes.extend(node.optional.then_some(Change::Without));
-                changes.extend(ends(node).into_iter().filter(|end| !node.not.contains(end)).map(Change::Instead));
+                let ends = ends(node).into_iter().filter(|end| !node.not.contains(end));
+                changes.extend(ends.chain(other.longest_read(path, node)).map(Change::Instead));
             }
             changes.iter().find_map(|change| self.refuses("body", &other.body(path, change)?.value, "body"))
         })
@@ -248,7 +264,8 @@ impl Shape {
         if node.unseen || (value.is_null() && node.nullable) {
             return None;
         }
-        if node.not.contains(value) {
+        let is_too_long = node.most.is_some_and(|most| length(value).is_some_and(|length| length > most));
+        if is_too_long || node.not.contains(value) {
             return no();
         }
         match &node.kind {
@@ -360,6 +377,20 @@ impl Comparison<'_> {
             }
         }
     }
+
+    /// Finds whether a value in a body is refused as a whole; its parts are tried in other bodies.
+    fn fault_of(&self, value: &Value, made: &Made, unread: &mut Unread) {
+        let Err(refused) = read(self.probe, &made.value, &self.first) else { return };
+        if part(&made.value, &refused.path) != Some(value) {
+            return;
+        }
+        let difference = self.old.difference(&made.value, &refused, self.new);
+        if self.old.may_have_refused(made, &refused, difference.kind) {
+            unread.unseen.insert(refused.path);
+        } else {
+            unread.add(difference);
+        }
+    }
 }
 
 /// Returns whether a value without parts is of this kind.
@@ -369,7 +400,9 @@ fn fits(kind: &str, node: &Node, value: &Value) -> bool {
         "f32" | "f64" => value.is_number(),
         "char" => value.as_str().is_some_and(|text| text.chars().count() == 1),
         // If not every text is read, only the texts that were tried are known to be.
-        "text" => value.is_string() && (node.examples.is_empty() || node.examples.contains(value)),
+        "text" => value.as_str().is_some_and(|text| {
+            node.examples.is_empty() || node.examples.contains(value) || node.reads_words() && is_words(text)
+        }),
         "bytes" => value.is_string() || value.is_array(),
         "null" => value.is_null(),
         "unit" | "ignored" => true,
@@ -384,6 +417,21 @@ fn fits(kind: &str, node: &Node, value: &Value) -> bool {
             }
         }
     }
+}
+
+/// Returns the length of a text in bytes, of a list in parts, and of a map in entries.
+fn length(value: &Value) -> Option<usize> {
+    match value {
+        Value::String(text) => Some(text.len()),
+        Value::Array(parts) => Some(parts.len()),
+        Value::Object(entries) => Some(entries.len()),
+        _ => None,
+    }
+}
+
+/// Returns whether a value is longer than the new node allows, and the former one of the same kind allowed it.
+fn is_too_long(((value, before), after): ((&Value, &Node), &Node)) -> bool {
+    before.kind == after.kind && after.most.zip(length(value)).is_some_and(|(most, length)| length > most)
 }
 
 /// Makes a body readable by the new type at the place where it was refused, and returns the place that has another

@@ -1,11 +1,12 @@
 //! The values that are tried where a trace shows too little, and those of other kinds that such a place reads too.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::bodies::{TEXTS, UNKNOWN};
+use super::bodies::{TEXTS, UNKNOWN, candidates, extremes};
+use super::node::WORD;
 use super::{Kind, Node};
 
-/// The numbers that are tried as keys of a map, in order.
+/// The numbers that are tried where numbers may be limited, in order: as keys of a map, and where serde hides them.
 const KEYS: [i128; 13] = [
     i64::MIN as i128,
     i32::MIN as i128,
@@ -21,6 +22,39 @@ const KEYS: [i128; 13] = [
     i64::MAX as i128,
     u64::MAX as i128,
 ];
+
+/// The numbers that are tried where a type refuses the least or the greatest of its kind, in order.
+const NUMBERS: [i128; 24] = [
+    i32::MIN as i128,
+    -9999,
+    -1000,
+    -100,
+    -10,
+    -1,
+    0,
+    1,
+    2,
+    5,
+    10,
+    20,
+    50,
+    100,
+    200,
+    365,
+    1000,
+    9999,
+    50_000,
+    1_000_000,
+    i32::MAX as i128,
+    u32::MAX as i128,
+    1_000_000_000_000,
+    1_000_000_000_000_000,
+];
+
+/// Returns a value of each kind, as far as a type may tell them apart.
+pub(super) fn kinds() -> [Value; 6] {
+    [json!({}), json!(1), json!("text"), json!(true), json!(0.5), json!([])]
+}
 
 /// Returns the values to try where serde hides which ones are read.
 pub(super) fn anything() -> Vec<Value> {
@@ -39,7 +73,20 @@ pub(super) fn expected_variants(error: &str) -> Vec<&str> {
 
 /// Adds values of other kinds that are read too, where serde hides which ones are read.
 pub(super) fn more_examples(node: &Node, examples: &mut Vec<Value>, reads: impl Fn(&Value) -> bool + Copy) {
-    let Some(first) = examples.first().cloned() else { return };
+    if node.kind == Kind::Opaque && examples.is_empty() {
+        // It has read `null`.
+        let read: Vec<_> = kinds().into_iter().filter(|value| reads(value)).collect();
+        if read.len() < kinds().len() {
+            examples.push(Value::Null);
+            examples.extend(read);
+        }
+    }
+    let Some(first) = examples.first().cloned() else {
+        if let Some(base) = base(node) {
+            add_numbers(node, &base, examples, reads);
+        }
+        return;
+    };
     match &node.kind {
         Kind::Opaque => {
             for value in anything().into_iter().filter(|value| !value.is_null()) {
@@ -48,10 +95,17 @@ pub(super) fn more_examples(node: &Node, examples: &mut Vec<Value>, reads: impl 
                     examples.push(value);
                 }
             }
+            if examples.iter().any(|example| example.is_i64() || example.is_u64()) {
+                add_ends(KEYS.map(number), examples, reads);
+            }
         }
         Kind::Value(kind) if kind == "text" => {
-            let texts = TEXTS.into_iter().map(Value::from).filter(|text| *text != first);
+            let texts = TEXTS.into_iter().chain([""]).map(Value::from).filter(|text| *text != first);
             examples.extend(texts.filter(|text| reads(text)));
+            if examples.contains(&json!("1")) && !examples.contains(&json!(WORD)) {
+                add_ends(KEYS.map(|key| json!(key.to_string())), examples, reads);
+                examples.extend(Some(json!("0.5")).filter(reads));
+            }
         }
         Kind::Map if examples.len() == 1 => {
             let Some(first) = first.as_object() else { return };
@@ -68,11 +122,75 @@ pub(super) fn more_examples(node: &Node, examples: &mut Vec<Value>, reads: impl 
             }
             // The least and the greatest number that is a key.
             let Some(value) = first.get("1").filter(|_| first.len() == 1) else { return };
-            let ends: Vec<_> = KEYS.iter().map(|key| json!({ key.to_string(): value })).filter(reads).collect();
-            examples.extend(ends.first().cloned());
-            examples.extend(ends.last().filter(|_| ends.len() > 1).cloned());
+            add_ends(KEYS.map(|key| json!({ key.to_string(): value })), examples, reads);
         }
         _ => {}
+    }
+}
+
+/// Adds the objects of a place where serde hides the fields, with the least and the greatest numbers that are read.
+pub(super) fn add_wider(of: &[Value], examples: &mut Vec<Value>, reads: impl Fn(&Value) -> bool) {
+    let with = |object: &Map<String, Value>, name: &str, key: i128| {
+        let mut object = object.clone();
+        object.insert(name.to_owned(), number(key));
+        object
+    };
+    for first in of.iter().filter_map(Value::as_object) {
+        let numbers = || first.iter().filter(|(_, value)| value.is_i64() || value.is_u64()).map(|(name, _)| name);
+        let (mut least, mut greatest) = (first.clone(), first.clone());
+        for name in numbers() {
+            let is_read = |key: &i128| reads(&Value::Object(with(first, name, *key)));
+            if let Some(key) = KEYS.into_iter().find(is_read) {
+                least = with(&least, name, key);
+            }
+            if let Some(key) = KEYS.into_iter().rev().find(is_read) {
+                greatest = with(&greatest, name, key);
+            }
+        }
+        for wider in [Value::Object(least), Value::Object(greatest)] {
+            if !examples.contains(&wider) && reads(&wider) {
+                examples.push(wider);
+            }
+        }
+    }
+}
+
+/// Writes a number as JSON.
+fn number(key: i128) -> Value {
+    u64::try_from(key).map_or_else(|_| json!(i64::try_from(key).unwrap_or(i64::MIN)), |key| json!(key))
+}
+
+/// Adds the least and the greatest of these values that is read.
+fn add_ends(values: [Value; KEYS.len()], examples: &mut Vec<Value>, reads: impl Fn(&Value) -> bool) {
+    let read: Vec<_> = values.into_iter().filter(|value| reads(value)).collect();
+    for end in read.first().into_iter().chain(read.last()) {
+        if !examples.contains(end) {
+            examples.push(end.clone());
+        }
+    }
+}
+
+/// Returns the number that is tried first at a node.
+fn base(node: &Node) -> Option<Value> {
+    let Kind::Value(kind) = &node.kind else { return None };
+    candidates(kind).into_iter().next().filter(|_| !extremes(kind).is_empty())
+}
+
+/// Adds the least and the greatest number that is read at a node, where those of its kind are refused.
+fn add_numbers(node: &Node, base: &Value, examples: &mut Vec<Value>, reads: impl Fn(&Value) -> bool + Copy) {
+    let Kind::Value(kind) = &node.kind else { return };
+    let [least, greatest] = extremes(kind).try_into().unwrap_or([Value::Null, Value::Null]);
+    let within = |value: &Value| {
+        let (least, greatest) = (least.as_i64().unwrap_or(0), greatest.as_u64().unwrap_or(0));
+        value.as_i64().is_some_and(|number| number >= least && (number < 0 || number.unsigned_abs() <= greatest))
+    };
+    let numbers = || NUMBERS.map(number).into_iter().filter(within);
+    let first = node.not.contains(&least).then(|| numbers().find(reads)).flatten();
+    let last = node.not.contains(&greatest).then(|| numbers().rev().find(reads)).flatten();
+    let read: Vec<_> = first.into_iter().chain(last).filter(|value| value != base).collect();
+    if !read.is_empty() {
+        examples.push(base.clone());
+        examples.extend(read);
     }
 }
 

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+/// The text that is tried first.
+pub(super) const WORD: &str = "text";
+
 /// The maximum length of a list of fixed length; a longer one is opaque.
 pub(super) const MOST_PARTS: usize = 1024;
 
@@ -22,6 +25,9 @@ pub(crate) struct Node {
     pub(crate) optional: bool,
     /// Whether the object may have no other fields.
     pub(crate) strict: bool,
+    /// The greatest length that is read, if longer values are refused: of a text or bytes in bytes, of a list in parts,
+    /// of a map in entries.
+    pub(crate) most: Option<usize>,
     /// The field of which this one is an alias.
     pub(crate) alias_of: Option<String>,
     /// Values of the kind that are not read, of those at its ends.
@@ -35,7 +41,14 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(kind: Kind, nullable: bool) -> Self {
         let (optional, strict, unseen) = (false, false, false);
-        Self { kind, nullable, optional, strict, alias_of: None, not: Vec::new(), examples: Vec::new(), unseen }
+        let (most, alias_of) = (None, None);
+        Self { kind, nullable, optional, strict, most, alias_of, not: Vec::new(), examples: Vec::new(), unseen }
+    }
+
+    /// Returns whether it is a text, and plain words are read there.
+    pub(super) fn reads_words(&self) -> bool {
+        matches!(&self.kind, Kind::Value(kind) if kind == "text")
+            && self.examples.first().is_none_or(|word| word == WORD)
     }
 
     /// Whether only some values of its kind may be readable, so that one has to be tried.

@@ -10,11 +10,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::bodies::{Change, TEXTS, candidates, ends, leads_to};
-use super::examples::{anything, expected_variants, more_examples};
+use super::bodies::{Change, TEXTS, candidates, ends, leads_to, odd};
+use super::examples::{add_wider, anything, expected_variants, more_examples};
+use super::node::{MOST_PARTS, WORD};
 use super::text::{last_step, written};
 use super::trace::Traced;
-use super::{Kind, Shape};
+use super::{Kind, Node, Shape};
 use crate::decode::{Probe, json as reader};
 use crate::guard;
 
@@ -80,6 +81,13 @@ pub(crate) fn named<'e>(error: &'e str, words: &str) -> Option<&'e str> {
     error.strip_prefix(words)?.strip_prefix(" `")?.split('`').next()
 }
 
+/// Returns the length that a type expects, as its error tells: the last number there.
+fn expected_length(error: &str) -> Option<usize> {
+    let (_, expected) = error.split_once(", expected ")?;
+    let number = expected.rsplit(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?;
+    number.parse().ok().filter(|len| *len <= MOST_PARTS)
+}
+
 struct Search {
     /// The keys that come first in objects.
     first: BTreeSet<String>,
@@ -103,10 +111,20 @@ struct Slot {
     fields: Vec<(String, usize)>,
 }
 
+/// The length of the values that are read at a node.
+struct Length {
+    most: Option<usize>,
+    /// Whether it is a text that may not have all characters.
+    refuses_odd: bool,
+    /// A list of two equal parts that is refused.
+    refused: Option<Value>,
+}
+
 /// The findings of the search at a node.
 struct Details {
     optional: bool,
     strict: bool,
+    most: Option<usize>,
     not: Vec<Value>,
     examples: Vec<Value>,
 }
@@ -185,9 +203,10 @@ impl Search {
             self.variants(traced, path);
         }
         let details: Vec<_> = found.iter().map(|path| (path, self.details(traced, path))).collect();
-        for (path, Details { optional, strict, not, examples }) in details {
+        for (path, Details { optional, strict, most, not, examples }) in details {
             if let Some(node) = traced.shape.0.get_mut(path) {
-                (node.optional, node.strict, node.not, node.examples) = (optional, strict, not, examples);
+                (node.optional, node.strict, node.most) = (optional, strict, most);
+                (node.not, node.examples) = (not, examples);
             }
         }
         !self.gave_up()
@@ -205,15 +224,69 @@ impl Search {
             let value = |change| shape.body(path, &change).map(|made| made.value);
             value(Change::Without) != value(Change::None)
         };
-        let not = ends(node).into_iter().filter(|end| !reads(Change::Instead(end.clone()))).collect();
+        let Length { most, refuses_odd, refused } = self.length(traced, path);
+        let all = ends(&Node { most, ..node.clone() }).into_iter();
+        let mut not: Vec<_> = all.filter(|end| !reads(Change::Instead(end.clone()))).chain(refused).collect();
         let mut examples = node.examples.clone();
+        if refuses_odd {
+            // Not every text is read, so the known ones are listed.
+            not.clear();
+            examples.insert(0, Value::from(WORD));
+            examples.dedup();
+        }
         if examples.len() > 1 && !matches!(node.kind, Kind::Tagged { .. }) {
             examples.retain(|example| reads(Change::Instead(example.clone())));
         }
         if self.reads.get() < MOST_READS / 2 {
-            more_examples(node, &mut examples, |example| reads(Change::Instead(example.clone())));
+            let node_so_far = Node { not: not.clone(), ..node.clone() };
+            more_examples(&node_so_far, &mut examples, |example| reads(Change::Instead(example.clone())));
+            let hides_fields = matches!(node.kind, Kind::Opaque | Kind::Tagged { .. } | Kind::Map);
+            if hides_fields && !shape.shows_values(path) {
+                add_wider(&node.examples, &mut examples, |example| reads(Change::Instead(example.clone())));
+            }
         }
-        Details { optional: is_field && reads(Change::Without), strict, not, examples }
+        Details { optional: is_field && reads(Change::Without), strict, most, not, examples }
+    }
+
+    /// Finds how long the values at a path may be, and whether a text may have odd characters.
+    fn length(&self, traced: &Traced, path: &str) -> Length {
+        let (shape, probe) = (&traced.shape, traced.probe());
+        let any = Length { most: None, refuses_odd: false, refused: None };
+        let longest = shape.longest(path);
+        let Some(long) = shape.of_length(path, longest).filter(|_| self.reads.get() < MOST_READS / 2) else {
+            return any;
+        };
+        let read = |value: Value| match shape.body(path, &Change::Instead(value)) {
+            Some(made) => self.read(probe, &made.value),
+            None => Ok(()),
+        };
+        let is_text = shape.0.get(path).is_some_and(Node::reads_words);
+        let both = match (long.as_str(), odd(longest)) {
+            (Some(long), Some(Value::String(odd))) => Value::from(odd + long),
+            _ => long,
+        };
+        if read(both).is_ok() {
+            return any;
+        }
+        let fits = |len| shape.of_length(path, len).is_none_or(|value| read(value).is_ok());
+        let is_by_length = |len| {
+            let value = shape.of_length(path, len);
+            value.is_some_and(|value| read(value).is_err_and(|refused| refused.error.starts_with("invalid length")))
+        };
+        let (mut least, mut greatest) = (0, longest);
+        if fits(longest) {
+            least = longest;
+        }
+        while greatest - least > 1 {
+            let middle = least.midpoint(greatest);
+            *(if fits(middle) { &mut least } else { &mut greatest }) = middle;
+        }
+        // Two equal parts may be refused for another reason.
+        let is_limited = least < longest && least > 0 && (is_text || least > 1 || is_by_length(2));
+        let refused = if least == 1 && !is_limited { shape.of_length(path, 2) } else { None };
+        let most = is_limited.then_some(least);
+        let odd = odd(most.unwrap_or(longest)).filter(|_| is_text);
+        Length { most, refuses_odd: odd.is_some_and(|odd| read(odd).is_err()), refused }
     }
 
     /// Returns whether a body with this part is read, after some tries.
@@ -283,6 +356,11 @@ impl Search {
         let Some(node) = traced.shape.0.get_mut(&path) else { return false };
         let slot = self.tried.entry(path).or_default();
         match &node.kind {
+            Kind::Value(kind) if kind == "bytes" && !slot.started && refused.error.starts_with("invalid length") => {
+                slot.started = true;
+                let Some(len) = expected_length(&refused.error) else { return false };
+                node.examples = vec![Value::from(vec![1; len])];
+            }
             Kind::Value(kind) => {
                 slot.base += 1;
                 let Some(value) = candidates(kind).into_iter().nth(slot.base) else { return false };

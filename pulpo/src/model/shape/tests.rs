@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::*;
 
 mod documented;
+pub(super) mod foreign;
 mod hostile;
 
 fn shape<B: DeserializeOwned>() -> String {
@@ -157,19 +158,17 @@ struct Flat {
 
 #[test]
 fn what_serde_hides_is_opaque_at_its_path() {
-    assert_eq!(
-        shape::<Internal>(),
-        "body: object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1}\n"
-    );
-    assert_eq!(
-        shape::<Vec<Internal>>(),
-        "body: list\nbody[]: object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1}\n"
-    );
-    let adjacent = "body: variant in t and content in c\nbody.A: anything, such as {\"x\":1}\nbody.B: unit\n";
+    let internal = "object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1} {\"type\":\"B\",\"x\":0} \
+                    {\"type\":\"B\",\"x\":255}";
+    assert_eq!(shape::<Internal>(), format!("body: {internal}\n"));
+    assert_eq!(shape::<Vec<Internal>>(), format!("body: list\nbody[]: {internal}\n"));
+    let adjacent = "body: variant in t and content in c\n\
+                    body.A: anything, such as {\"x\":1} {\"x\":0} {\"x\":255}\nbody.B: unit\n";
     assert_eq!(shape::<Adjacent>(), adjacent);
     assert_eq!(shape::<Apart>(), "body: object\nbody.c: anything\nbody.t: one of\nbody.t.A: unit\nbody.t.B: unit\n");
     assert_eq!(shape::<Untagged>(), "body: anything, such as \"text\"\n");
-    assert_eq!(shape::<Flat>(), "body: map, such as {\"a\":1,\"number\":\"1\"}\nbody.*: anything\n");
+    let flat = "map, such as {\"a\":1,\"number\":\"1\"} {\"a\":0,\"number\":\"1\"} {\"a\":255,\"number\":\"1\"}";
+    assert_eq!(shape::<Flat>(), format!("body: {flat}\nbody.*: anything\n"));
 }
 
 #[derive(Deserialize)]

@@ -137,6 +137,9 @@ impl fmt::Display for Node {
         if self.strict {
             f.write_str(", no other fields")?;
         }
+        if let Some(most) = self.most {
+            write!(f, ", at most {most} {}", unit(&self.kind))?;
+        }
         for value in &self.not {
             write!(f, ", not {}", sorted(value))?;
         }
@@ -156,6 +159,15 @@ impl fmt::Display for Node {
             write!(f, "{}{}", if index == 0 { ", such as " } else { " " }, sorted(example))?;
         }
         Ok(())
+    }
+}
+
+/// Returns the word for what the length of such a value counts.
+fn unit(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Map => "entries",
+        Kind::List => "parts",
+        _ => "bytes",
     }
 }
 
@@ -186,6 +198,10 @@ pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
             "optional" => node.optional = true,
             "unseen" => node.unseen = true,
             part => match part.split_once(' ')? {
+                ("at", length) => {
+                    let (most, counted) = length.strip_prefix("most ")?.split_once(' ')?;
+                    node.most = Some(most.parse().ok().filter(|_| counted == unit(&node.kind))?);
+                }
                 ("not", value) => node.not.push(serde_json::from_str(value).ok()?),
                 ("such", examples) => {
                     let examples = serde_json::Deserializer::from_str(examples.strip_prefix("as ")?).into_iter();

@@ -39,6 +39,8 @@ fn kinds() -> impl Strategy<Value = Kind> {
     prop_oneof![
         Just(Kind::Value("u64".into())),
         Just(Kind::Object),
+        Just(Kind::List),
+        Just(Kind::Map),
         (0..MOST_PARTS).prop_map(Kind::Tuple),
         (names(), prop::collection::vec(names(), 1..3)).prop_map(|(tag, variants)| Kind::Tagged { tag, variants }),
         (names(), names()).prop_map(|(tag, content)| Kind::Adjacent { tag, content }),
@@ -49,12 +51,13 @@ fn kinds() -> impl Strategy<Value = Kind> {
 fn nodes() -> impl Strategy<Value = Node> {
     let values = || prop::collection::vec(values(), 0..3);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (kinds(), flags, prop::option::of(names()), values(), values()).prop_map(
-        |(kind, (nullable, optional, strict, unseen), alias_of, not, examples)| Node {
+    (kinds(), flags, prop::option::of(0..2000_usize), prop::option::of(names()), values(), values()).prop_map(
+        |(kind, (nullable, optional, strict, unseen), most, alias_of, not, examples)| Node {
             kind,
             nullable,
             optional,
             strict,
+            most,
             alias_of,
             not,
             examples,
@@ -102,6 +105,10 @@ fn a_line_of_another_form_is_refused() {
         "body: u8, such as {",
         "body: list of 1025",
         "body: list of -1",
+        "body: list, at most",
+        "body: list, at most 3",
+        "body: list, at most 3 bytes",
+        "body: text, at most three bytes",
         "body: object with t",
         "body: variant in t",
         "body: u8, another name of a.b",
