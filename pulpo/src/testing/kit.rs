@@ -166,7 +166,7 @@ impl Kit {
         let states = lock(&self.states).clone();
         let worker = worker_with(&self.pulpo, states.clone(), runtime)?;
         if let Some(faults) = &self.faults {
-            let (pulpo, runtime) = (self.pulpo.clone(), runtime.clone());
+            let (pulpo, runtime) = (self.pulpo.clone(), Runtime::clone(runtime));
             faults.begin_step(move || {
                 let _in_test = scoped::enter(&pulpo);
                 // An error concerns the next step of this worker too, which reports it.
