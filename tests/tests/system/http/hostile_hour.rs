@@ -303,6 +303,13 @@ fn a_process_that_is_out_of_descriptors_answers_and_says_so_once() {
     let worker = place.start(place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]));
     let address = address(&place);
     until("it is ready", || status(address, "/readyz") == 200);
+    // Its lanes open more of them after that.
+    let mut last = (0, 0);
+    until("it has opened all that it needs", || {
+        let descriptors = Usage::of(worker.id()).descriptors;
+        last = if last.0 == descriptors { (descriptors, last.1 + 1) } else { (descriptors, 0) };
+        last.1 >= 300 && place.log().contains("the worker starts")
+    });
     // Three are left, while it has room for many more connections.
     let limit = format!("--nofile={}", Usage::of(worker.id()).descriptors + 3);
     let limited = Command::new("prlimit").args(["--pid", &worker.id().to_string(), &limit]).status();
