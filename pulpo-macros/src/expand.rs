@@ -178,11 +178,12 @@ fn without_faults(item: TokenStream, function: &Function) -> TokenStream {
     kept
 }
 
-/// Removes the parameter `...`.
+/// Removes the parameter `...`, with its pattern and attributes.
 fn without_the_last(parameters: &Group) -> TokenTree {
     let all: Vec<_> = parameters.stream().into_iter().collect();
-    let is_dot = |token: &TokenTree| matches!(token, TokenTree::Punct(punct) if punct.as_char() == '.');
-    let before = all.iter().position(is_dot).unwrap_or(all.len());
+    let is = |token: &TokenTree, sign: char| matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign);
+    let dots = all.iter().position(|token| is(token, '.')).unwrap_or(all.len());
+    let before = all[..dots].iter().rposition(|token| is(token, ',')).unwrap_or(0);
     let mut kept = Group::new(Delimiter::Parenthesis, all.into_iter().take(before).collect());
     kept.set_span(parameters.span());
     kept.into()

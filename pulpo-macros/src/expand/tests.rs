@@ -139,3 +139,12 @@ fn the_item_comes_back_whatever_it_is() {
         assert!(output.starts_with(&item), "{output}");
     }
 }
+
+#[test]
+fn a_variadic_parameter_is_removed_with_its_pattern() {
+    for parameters in ["...", "_: ...", "arguments: ...", "#[expect(unused)] arguments: ..."] {
+        let output = expand(r#""a""#, &format!("fn a(ping: Ping, {parameters}) {{}}"));
+        assert!(output.contains("fn a(ping: Ping)") && !output.contains("..."), "{parameters}: {output}");
+        assert!(output.contains("remove the variadic one"), "{parameters}: {output}");
+    }
+}
