@@ -44,7 +44,7 @@ enum Fault {
     /// The worker dies after the handler has returned, before the outcome reaches the queue.
     DiesAfter,
     /// The lease is lost while the handler runs: another worker gets the message, and the outcome here does not count.
-    /// The handler may be told that, after so many points of its run, or not.
+    /// The handler may learn of it, after a number of points of its run that the seed decides.
     LosesLease { told_after: Option<u8> },
     /// The lease is lost at a point in the middle of the run, and another worker runs the message then, from beginning
     /// to end.
