@@ -8,10 +8,12 @@
 
 #[path = "ui/catalogue.rs"]
 mod catalogue;
+#[path = "ui/compiled.rs"]
+mod compiled;
 
 #[test]
 fn each_mistake_does_not_compile() {
-    trybuild::TestCases::new().compile_fail("tests/ui/fail/*.rs");
+    compiled::run("each_mistake_does_not_compile", |cases| cases.compile_fail("tests/ui/fail/*.rs"));
 }
 
 /// The page of all mistakes, each with its literal error.
@@ -72,5 +74,5 @@ fn each_mistake_has_one_error_on_its_token_with_its_remedy() {
 
 #[test]
 fn what_is_right_compiles() {
-    trybuild::TestCases::new().pass("tests/ui/pass/*.rs");
+    compiled::run("what_is_right_compiles", |cases| cases.pass("tests/ui/pass/*.rs"));
 }

@@ -10,4 +10,4 @@ fn a(ping: Ping, _: ...) {
 
 fn main() {}
 
-//~ ... => remove the variadic one
+//~ _: ... => remove the variadic one
