@@ -12,6 +12,7 @@ use super::error::WorkError;
 use super::in_flight::{InFlight, InFlightJob};
 use super::recruiter::Recruiter;
 use super::shared::Shared;
+use super::slot::take_unused;
 use crate::disposition::{Disposition, RunEnd};
 use crate::message::MessageId;
 use crate::queue::{Consumer, QueueError};
@@ -182,27 +183,31 @@ impl Monitor {
     }
 
     /// Gives back all messages that are still running, without counting an attempt. While the queue cannot be reached,
-    /// tries again for a moment.
+    /// or a slot is in use, tries again for a moment.
     fn give_back(&self) {
+        let mut slots: Vec<_> = self.shared.crew.dismiss().into_iter().map(|lane| lane.slot).collect();
         let mut left = Vec::new();
-        for lane in self.shared.crew.dismiss() {
-            // A lane that is settling its job right now continues with that.
-            let Some(held) = lane.slot.visit().and_then(|mut held| held.take()) else { continue };
-            let InFlight { consumer, running, others, .. } = held;
-            running.cancellation.cancel();
-            left.push((consumer, std::iter::once(running).chain(others).collect()));
-        }
         let started = Instant::now();
         loop {
+            // A lane that is settling its job right now continues with that. Others look at a slot only for a moment.
+            for InFlight { consumer, running, others, .. } in take_unused(&mut slots) {
+                running.cancellation.cancel();
+                left.push((consumer, std::iter::once(running).chain(others).collect()));
+            }
             left.retain_mut(|(consumer, all)| !self.give_back_all(&mut **consumer, all));
-            if left.is_empty() || started.elapsed() >= LAST_TRIES {
+            if (slots.is_empty() && left.is_empty()) || started.elapsed() >= LAST_TRIES {
                 break;
             }
             std::thread::sleep(BETWEEN_LAST_TRIES);
         }
         let messages = left.iter().map(|(_, all)| all.len()).sum::<usize>();
-        if messages > 0 {
-            tracing::warn!(messages, "cannot give back the messages that were running: their leases must end first");
+        let settling = slots.len();
+        if messages > 0 || settling > 0 {
+            tracing::warn!(
+                messages,
+                settling,
+                "cannot give back the messages that were running: their leases must end first"
+            );
         }
     }
 
@@ -238,4 +243,25 @@ impl Monitor {
 enum Settled {
     Over { running: Box<InFlightJob>, disposition: Disposition, result: Result<(), QueueError>, took: Duration },
     Trouble { id: MessageId, request_type: Cow<'static, str>, error: QueueError },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Notify, SystemClock};
+    use crate::worker::slot::InFlightSlot;
+    use crate::worker::waker::MonitorWaker;
+
+    #[test]
+    fn a_stop_takes_what_a_service_looks_at_a_moment_later() {
+        let mut slots: Vec<_> = (0..3).map(|_| Arc::new(InFlightSlot::default())).collect();
+        let monitor = MonitorWaker::new(Notify::new(Arc::new(SystemClock::new())));
+        slots[0].with(&monitor, |slot| *slot = Some("free"));
+        slots[1].with(&monitor, |slot| *slot = Some("looked at"));
+        let looked_at = slots[1].clone();
+        let taken = looked_at.look(&monitor, |_| take_unused(&mut slots));
+        assert_eq!(taken, Some(vec!["free"]));
+        assert_eq!(take_unused(&mut slots), ["looked at"]);
+        assert!(slots.is_empty());
+    }
 }

@@ -5,6 +5,8 @@
 //! - The monitor never misses anything for that reason: a thread that leaves a slot wakes the monitor if it found the
 //!   slot in use.
 
+use std::ops::Deref;
+
 use super::waker::MonitorWaker;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock, try_lock};
@@ -69,4 +71,17 @@ impl<T> InFlightSlot<T> {
     pub(super) fn is_left(&self) -> bool {
         self.has_ended() && try_lock(&self.held).is_some_and(|held| held.is_none())
     }
+}
+
+/// Takes the contents of these slots, for the monitor. Those that are in use remain for the next call.
+pub(super) fn take_unused<T, S: Deref<Target = InFlightSlot<T>>>(slots: &mut Vec<S>) -> Vec<T> {
+    let mut taken = Vec::new();
+    slots.retain(|slot| match slot.visit() {
+        Some(mut held) => {
+            taken.extend(held.take());
+            false
+        }
+        None => true,
+    });
+    taken
 }

@@ -88,7 +88,7 @@ fn a_stop_ends_what_it_can_and_gives_the_rest_back_uncounted(place: &Sandbox) {
     // They are released at once, as if they had not begun.
     let ready = |name: &str| (name.to_owned(), "ready".to_owned(), 0);
     let left = ["held-long", "held_async-long", "held_batch-long", "next"].map(ready);
-    assert_eq!(listed(place), left);
+    assert_eq!(listed(place), left, "{}", place.log());
     assert!(!recorded(place, "next begun 1"), "{}", place.record());
     let log = place.log();
     // A server or a database may hand the last message to a lane that was waiting when the stop
@@ -120,7 +120,7 @@ fn a_batch_is_ended_or_goes_back_as_a_whole(place: &Sandbox) {
     worker.signal("TERM");
     assert_eq!(worker.end(), 0);
     let back = |name: &str| (name.to_owned(), "ready".to_owned(), 0);
-    assert_eq!(listed(place), ["a", "b"].map(back));
+    assert_eq!(listed(place), ["a", "b"].map(back), "{}", place.log());
 
     std::fs::remove_file(place.path("record")).expect("removed");
     let worker = self::worker(place, PERILS, "1", "1h");
