@@ -1,9 +1,9 @@
 //! The embedded queue: SQLite in one file, which many processes use at the same time, without a server. `memory:` is
 //! the same code on a database in memory.
 //!
-//! In each process, one connection writes (see `writer.rs`) and one reads. Leases and acknowledgements need no disk
-//! sync: if a power cut loses one, the job runs again, as at-least-once delivery allows. A publication is synced before
-//! `enqueue` returns.
+//! In each process, one connection writes (see `storage/writer.rs`) and one reads. Leases and acknowledgements need no
+//! disk sync: if a power cut loses one, the job runs again, as at-least-once delivery allows. A publication is synced
+//! before `enqueue` returns.
 //!
 //! # Invariants
 //! Nothing that the parent opened is used in a fork: each call checks `Shared::check` before it takes a lock, and
@@ -17,13 +17,14 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use self::enqueue::{enqueue, queues_of};
-pub use self::folder::FILE_NAME;
 use self::notify_file::NotifyFiles;
-use self::opened::Opened;
-use self::reopening::ReopeningConnection;
 use self::shared::Shared;
-use self::values::at_one_moment;
-use self::writer::Durability;
+pub use self::storage::folder::FILE_NAME;
+use self::storage::opened::Opened;
+use self::storage::reopening::ReopeningConnection;
+use self::storage::values::at_one_moment;
+use self::storage::writer::Durability;
+use self::storage::{folder, rewrite, schema};
 use super::{
     Activity, ActivityFilter, ActivityLog, Capabilities, Consumer, Enqueued, Import, Imported, Keeping, NewMessage,
     OutboxIds, Pruned, QueueAdapter, QueueError, Retention, ScheduleStore, Workers,
@@ -36,7 +37,6 @@ use crate::queue::{EnqueueAsync, LimitKeys};
 mod activity;
 mod backend;
 mod backup;
-mod busy;
 mod cancel;
 mod consumer;
 mod counts;
@@ -45,37 +45,24 @@ mod done;
 mod edit;
 mod enqueue;
 mod erase;
-mod error;
-mod file_id;
-mod folder;
-mod foreign_log;
-mod group_commit;
 mod history;
 mod import;
 mod inspect;
 mod inspection;
-mod lease;
-mod lease_expiry;
 mod lease_store;
+mod leases;
 mod limits;
 mod maintenance;
-mod migrations;
 mod new;
 mod notify_file;
-mod opened;
 mod outbox_ids;
 mod pauses;
 mod picked;
-mod process_lock;
-mod reopening;
-mod rewrite;
 mod schedules;
-mod schema;
 mod shared;
+mod storage;
 mod unique;
-mod values;
 mod workers;
-mod writer;
 
 /// The maximum number of messages to prune in one transaction.
 const MAX_PRUNED_AT_ONCE: i64 = 1000;

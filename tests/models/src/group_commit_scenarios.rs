@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Wake};
 
 use shuttle::thread;
 
-use crate::group_commit::{GroupCommit, Storage, Waiter};
+use super::group_commit::{GroupCommit, Storage, Waiter};
 use crate::guard::catch;
 use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
 

@@ -5,8 +5,8 @@
 //! decides at each lock, wait and notification which thread continues. So a scenario runs in
 //! thousands of orders, each from a seed that a failing run prints.
 
-pub mod group_commit_scenarios;
 pub mod prefetch_scenarios;
+pub use storage::group_commit_scenarios;
 pub use worker::slot_scenarios;
 
 /// Replaces pulpo's module, with shuttle's threads.
@@ -112,6 +112,12 @@ mod guard {
     }
 }
 
-#[path = "../../../pulpo/src/queue/file/group_commit.rs"]
-#[allow(dead_code, unreachable_pub, clippy::all, reason = "checked where it belongs")]
-mod group_commit;
+/// The embedded queue's folder of this name.
+#[path = "../../../pulpo/src/queue/file/storage"]
+mod storage {
+    #[allow(dead_code, unreachable_pub, clippy::all, reason = "checked where it belongs")]
+    mod group_commit;
+    // In here, since what it uses is for that folder alone.
+    #[path = "../../../../../tests/models/src/group_commit_scenarios.rs"]
+    pub mod group_commit_scenarios;
+}

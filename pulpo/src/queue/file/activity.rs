@@ -7,7 +7,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
-use super::values::time;
+use super::storage::values::time;
 use crate::queue::activity::fill_waiting;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use super::error::SqliteError;
-use super::folder::{self, unavailable};
+use super::storage::error::SqliteError;
+use super::storage::folder::{self, unavailable};
 use crate::queue::QueueError;
 
 /// Writes a consistent snapshot of the database into a new file that only this user can read, and returns its size. The

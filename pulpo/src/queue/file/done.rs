@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::history;
 use super::picked::Conditions;
-use super::values::{Ids, count, micros, number, one_or_many, text, time};
+use super::storage::values::{Ids, count, micros, number, one_or_many, text, time};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Filter, MessageState, StoredMessage};
 

@@ -3,10 +3,10 @@
 use rusqlite::{Connection, OptionalExtension as _, named_params, params};
 
 use super::counts::{self, Changes};
-use super::lease::LeaseEnder;
-use super::schema;
+use super::leases::lease::LeaseEnder;
 use super::shared::Shared;
-use super::values::{number, time};
+use super::storage::schema;
+use super::storage::values::{number, time};
 use crate::message::{HeaderEdit, MessageId, Priority};
 use crate::queue::{Edit, Edited, MessageState};
 

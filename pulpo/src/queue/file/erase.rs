@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::rewrite::{SMALL, all, cut_log, has_at_most};
-use super::schema;
 use super::shared::{Leftover, Shared};
+use super::storage::rewrite::{SMALL, all, cut_log, has_at_most};
+use super::storage::schema;
 use crate::clock::{Clock as _, lock};
 use crate::queue::QueueError;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::values::{count, micros, time};
+use super::storage::values::{count, micros, time};
 use crate::queue::{Attempt, AttemptOutcome, FailedRun, KEPT_ATTEMPTS, worker_of};
 
 /// A failed run that is to be recorded.

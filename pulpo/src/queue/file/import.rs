@@ -4,9 +4,10 @@ use rusqlite::{Connection, params};
 
 use super::activity::Event;
 use super::counts::{self, Changes};
+use super::storage::schema;
+use super::storage::values::{micros, micros_up};
 use super::unique::{self, Columns, Holder};
-use super::values::{micros, micros_up};
-use super::{history, outbox_ids, schema};
+use super::{history, outbox_ids};
 use crate::message::MessageId;
 use crate::queue::{Imported, MessageState};
 

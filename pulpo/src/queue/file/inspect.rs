@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 use super::activity::OLDEST_AMONG;
 use super::counts::Changes;
 use super::picked::{Picked, SEEN, SEEN_SINCE, TEXT};
-use super::values::{count, number, progress, text, time};
-use super::{done, history, pauses, schema, unique};
+use super::storage::schema;
+use super::storage::values::{count, number, progress, text, time};
+use super::{done, history, pauses, unique};
 use crate::message::{MessageId, Priority};
 use crate::queue::{
     ABANDONED, Attempt, AttemptOutcome, Counts, FailedRun, Filter, LimitKeys, MessageState, Stats, StoredMessage,

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::values::at_one_moment;
-use super::writer::Durability;
-use super::{FileQueue, backup, cancel, done, edit, inspect, pauses, schema, unique};
+use super::storage::schema;
+use super::storage::values::at_one_moment;
+use super::storage::writer::Durability;
+use super::{FileQueue, backup, cancel, done, edit, inspect, pauses, unique};
 use crate::message::MessageId;
 use crate::queue::{
     Cancelled, Edit, Edited, Filter, Inspection, MessageState, QueueError, Stats, StoredMessage, Survey,

@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::activity::Event;
 use super::counts::Changes;
-use super::values::micros_up;
-use super::{history, schema};
+use super::history;
+use super::storage::schema;
+use super::storage::values::micros_up;
 use crate::queue::{MessageState, NewMessage};
 
 /// The columns that a message determines.

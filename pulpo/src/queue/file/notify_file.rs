@@ -16,10 +16,10 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, Watcher as _};
 
-use super::file_id::FileId;
-use super::folder::{make_folder, open_or_make, open_own};
+use super::leases::process_lock::{self, write_at};
 use super::maintenance::Maintenance;
-use super::process_lock::{self, write_at};
+use super::storage::file_id::FileId;
+use super::storage::folder::{make_folder, open_or_make, open_own};
 use crate::clock::{Clock as _, Notify, SystemClock, lock};
 
 const FOLDER: &str = "notify";
@@ -129,7 +129,7 @@ impl NotifyFiles {
             for file in missing {
                 listener.watch(&file, signal, || {
                     // Not in a folder that is being removed.
-                    fs::metadata(self.base_path.join(super::folder::FILE_NAME))?;
+                    fs::metadata(self.base_path.join(super::storage::folder::FILE_NAME))?;
                     make_folder(&folder)?;
                     open_or_make(&file).map(drop)
                 })?;

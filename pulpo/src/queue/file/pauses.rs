@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::values::time;
+use super::storage::values::time;
 use crate::queue::Paused;
 
 /// Pauses the queue until this time, or resumes it.

@@ -3,8 +3,8 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 
-use super::schema;
-use super::values::{micros, number};
+use super::storage::schema;
+use super::storage::values::{micros, number};
 use crate::queue::{Filter, MessageState, StoredMessage};
 
 /// The state at `:now`: a message whose delay or lease has ended is ready, or buried if it was cancelled, even before

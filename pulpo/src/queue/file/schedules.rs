@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::FileQueue;
 use super::enqueue::{insert, queues_of};
-use super::values::{micros, time};
-use super::writer::Durability;
-use super::{FileQueue, schema};
+use super::storage::schema;
+use super::storage::values::{micros, time};
+use super::storage::writer::Durability;
 use crate::message::MessageId;
 use crate::queue::{
     MessageState, Occurrence, OccurrenceMessage, QueueError, ScheduleStep, ScheduleStore, Schedules, Stepped,
@@ -20,7 +21,7 @@ impl ScheduleStore for FileQueue {
         self.0.check()?;
         let now = time(self.0.now());
         self.0.read(move |connection| {
-            super::values::at_one_moment(connection, |connection| {
+            super::storage::values::at_one_moment(connection, |connection| {
                 Ok(Schedules::new(now, entries(connection)?, paused(connection)?))
             })
         })

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
+use super::leases::process_lock;
 use super::*;
 use crate::clock::{ManualClock, lock};
 use crate::queue::prefetch::{DeferredCommit, Exchange, Found, LeaseRequest, LeaseStore as _, Leased, buffer};

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::schema;
-use super::values::micros_up;
+use super::storage::schema;
+use super::storage::values::micros_up;
 use crate::keys::{OnDuplicate, Unique, UniqueFor};
 use crate::message::{Incoming, MessageId};
 use crate::queue::{MessageState, NewMessage};

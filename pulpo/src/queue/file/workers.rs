@@ -1,18 +1,19 @@
 //! The workers of the embedded queue.
 //!
 //! Each worker reports about itself in a row. The lock of its process shows that it is alive, and the run record shows
-//! what it runs (`process_lock.rs`): no row is written for a job.
+//! what it runs (`leases/process_lock.rs`): no row is written for a job.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row, params};
 
+use super::FileQueue;
 use super::cancel;
-use super::process_lock::{self, Run};
+use super::leases::lease;
+use super::leases::process_lock::{self, Run};
 use super::shared::forget_worker;
-use super::values::{count, progress, text, time};
-use super::writer::Durability;
-use super::{FileQueue, lease};
+use super::storage::values::{count, progress, text, time};
+use super::storage::writer::Durability;
 use crate::queue::{Lease, LongRun, QueueError, RunningJob, WorkerEntry, WorkerReport, Workers};
 
 impl Workers for FileQueue {
@@ -67,7 +68,9 @@ impl Workers for FileQueue {
         shared.check()?;
         let now = shared.now();
         let (reports, leased) = shared.inspect(move |connection| {
-            super::values::at_one_moment(connection, |connection| Ok((reports(connection)?, leased(connection, now)?)))
+            super::storage::values::at_one_moment(connection, |connection| {
+                Ok((reports(connection)?, leased(connection, now)?))
+            })
         })?;
         let (folder, us) = (shared.folder.as_deref(), &*shared.process_lock);
         let living = reports.into_iter().filter(|(process, _)| process_lock::lives(folder, us, process));
@@ -153,7 +156,7 @@ fn keep_progress(connection: &Connection, run: &LongRun) -> rusqlite::Result<()>
             &*run.lease.token,
             progress.fraction,
             progress.text,
-            super::values::micros(progress.at)
+            super::storage::values::micros(progress.at)
         ])
         .map(drop)
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 use chrono::TimeDelta;
 
 use super::super::FileQueue;
-use super::super::process_lock::{ProcessLock, RunRecord, new_id};
+use super::super::leases::process_lock::{ProcessLock, RunRecord, new_id};
 use super::*;
 use crate::clock::{ManualClock, SystemClock};
 use crate::queue::prefetch::{LeaseRequest, buffer::fetch};
@@ -100,7 +100,7 @@ fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
     assert_eq!(seen(), [false; 4]);
 }
 
-fn look(queue: &FileQueue) -> Result<Found<Vec<Leased<Run>>>, super::super::error::SqliteError> {
+fn look(queue: &FileQueue) -> Result<Found<Vec<Leased<Run>>>, super::super::storage::error::SqliteError> {
     let request =
         LeaseRequest { queues: ["pulpo".to_owned()].into(), filter: DequeueFilter::all(), at_once: 1, ahead: 0 };
     fetch(&queue.0.prefetch.deferred, &queue.0, request, true)

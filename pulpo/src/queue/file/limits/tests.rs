@@ -12,8 +12,8 @@ use crate::clock::{Clock as _, ManualClock};
 use crate::keys::{Publication, UniqueFor};
 use crate::policy::Rate;
 use crate::queue::file::FileQueue;
-use crate::queue::file::values::micros;
-use crate::queue::file::writer::Durability;
+use crate::queue::file::storage::values::micros;
+use crate::queue::file::storage::writer::Durability;
 use crate::queue::{
     DequeueFilter, Filter, Inspection as _, Limit, LimitKeys, LimitKind, LimitScope, NewMessage, QueueAdapter as _,
     Settlement, Unique,

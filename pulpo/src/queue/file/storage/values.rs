@@ -8,16 +8,16 @@ use crate::message::MessageId;
 use crate::queue::Progress;
 
 /// Returns microseconds since 1970, the database's form of a time.
-pub(super) fn micros(time: DateTime<Utc>) -> i64 {
+pub(in crate::queue::file) fn micros(time: DateTime<Utc>) -> i64 {
     time.timestamp_micros()
 }
 
 /// Returns microseconds since 1970, rounded up, so that nothing starts early.
-pub(super) fn micros_up(time: DateTime<Utc>) -> i64 {
+pub(in crate::queue::file) fn micros_up(time: DateTime<Utc>) -> i64 {
     micros(time) + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000))
 }
 
-pub(super) fn time(micros: i64) -> DateTime<Utc> {
+pub(in crate::queue::file) fn time(micros: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or(if micros < 0 {
         DateTime::<Utc>::MIN_UTC
     } else {
@@ -26,13 +26,13 @@ pub(super) fn time(micros: i64) -> DateTime<Utc> {
 }
 
 /// Parses an id. The queue's ids are numbers, so any other text names no message.
-pub(super) fn number(id: &MessageId) -> Option<i64> {
+pub(in crate::queue::file) fn number(id: &MessageId) -> Option<i64> {
     id.as_str().parse().ok()
 }
 
 /// Returns the value for `id = ?` if it is one id, and otherwise for `id IN (SELECT value FROM json_each(?))`, which is
 /// slower for one and takes half the time for many.
-pub(super) fn one_or_many(ids: &[i64]) -> Value {
+pub(in crate::queue::file) fn one_or_many(ids: &[i64]) -> Value {
     match ids {
         [id] => Value::Integer(*id),
         _ => Value::Text(json(ids)),
@@ -40,7 +40,7 @@ pub(super) fn one_or_many(ids: &[i64]) -> Value {
 }
 
 /// Returns the ids as a JSON list.
-pub(super) fn json(ids: &[i64]) -> String {
+pub(in crate::queue::file) fn json(ids: &[i64]) -> String {
     let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
     format!("[{}]", ids.join(","))
 }
@@ -50,7 +50,7 @@ const SHORTEST_RANGE: usize = 4;
 
 /// Ids of messages, in the form that their statement takes.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ids {
+pub(in crate::queue::file) enum Ids {
     /// All ids from the first to the last: SQLite walks over them, in a third of the time that it takes for a list.
     Range(i64, i64),
     /// Any ids, for [`one_or_many`].
@@ -59,7 +59,7 @@ pub(super) enum Ids {
 
 impl Ids {
     /// Splits ids, each of which is there once, into ranges without gaps and a list of the others.
-    pub(super) fn split(ids: &[i64]) -> Vec<Self> {
+    pub(in crate::queue::file) fn split(ids: &[i64]) -> Vec<Self> {
         let mut sorted = ids.to_vec();
         sorted.sort_unstable();
         let (mut all, mut others) = (Vec::new(), Vec::new());
@@ -77,17 +77,17 @@ impl Ids {
 }
 
 /// Returns the stored number, or the nearest valid one.
-pub(super) fn count(number: i64) -> u32 {
+pub(in crate::queue::file) fn count(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
 /// Returns the stored text; a damaged one must not hide all others.
-pub(super) fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
+pub(in crate::queue::file) fn text(value: ValueRef<'_>) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(value.as_bytes_or_null()?.unwrap_or_default()).into_owned())
 }
 
 /// Reads the progress of a message's run.
-pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<Option<Progress>> {
+pub(in crate::queue::file) fn progress(row: &Row<'_>) -> rusqlite::Result<Option<Progress>> {
     let (Some(fraction), Some(at)) = (row.get::<_, Option<f64>>("progress")?, row.get("progress_at")?) else {
         return Ok(None);
     };
@@ -95,7 +95,7 @@ pub(super) fn progress(row: &Row<'_>) -> rusqlite::Result<Option<Progress>> {
 }
 
 /// Runs several queries on the same snapshot. In the writer there is a transaction already.
-pub(super) fn at_one_moment<R>(
+pub(in crate::queue::file) fn at_one_moment<R>(
     connection: &Connection,
     look: impl FnOnce(&Connection) -> rusqlite::Result<R>,
 ) -> rusqlite::Result<R> {

@@ -6,18 +6,18 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use super::busy;
 use super::error::SqliteError;
-pub(super) use super::migrations::VERSION;
+pub(in crate::queue::file) use super::migrations::VERSION;
 use super::migrations::{MIGRATIONS, Refusal, migrate, recognise};
 use crate::queue::{MessageState, QueueError};
 
 /// The longest ttr that the database accepts, in milliseconds.
-pub(super) const LONGEST_TTR: i64 = 31_556_952_000_000;
+pub(in crate::queue::file) const LONGEST_TTR: i64 = 31_556_952_000_000;
 
 /// The longest text, in bytes, that is stored in the row of its message.
-pub(super) const LONGEST_INLINE_TEXT: usize = 1000;
+pub(in crate::queue::file) const LONGEST_INLINE_TEXT: usize = 1000;
 
 /// Returns the code of a state in the database.
-pub(super) fn code(state: MessageState) -> i64 {
+pub(in crate::queue::file) fn code(state: MessageState) -> i64 {
     match state {
         MessageState::Ready => 0,
         MessageState::Delayed => 1,
@@ -29,7 +29,7 @@ pub(super) fn code(state: MessageState) -> i64 {
 }
 
 /// Returns the state with this code.
-pub(super) fn state(code: i64) -> MessageState {
+pub(in crate::queue::file) fn state(code: i64) -> MessageState {
     match code {
         0 => MessageState::Ready,
         1 => MessageState::Delayed,
@@ -39,12 +39,12 @@ pub(super) fn state(code: i64) -> MessageState {
 }
 
 /// Opens the connection for writing, and brings the schema up to date.
-pub(super) fn open(file: &Path) -> Result<Connection, QueueError> {
+pub(in crate::queue::file) fn open(file: &Path) -> Result<Connection, QueueError> {
     open_writer(file, Missing::IsMade)
 }
 
 /// Opens it only if the database has a schema already.
-pub(super) fn open_existing(file: &Path) -> Result<Connection, QueueError> {
+pub(in crate::queue::file) fn open_existing(file: &Path) -> Result<Connection, QueueError> {
     open_writer(file, Missing::IsRefused)
 }
 
@@ -83,12 +83,12 @@ fn open_writer(file: &Path, missing: Missing) -> Result<Connection, QueueError> 
 }
 
 /// Opens the connection for reading only.
-pub(super) fn open_reader(file: &Path) -> Result<Connection, QueueError> {
+pub(in crate::queue::file) fn open_reader(file: &Path) -> Result<Connection, QueueError> {
     open_another(file, "PRAGMA query_only = ON;")
 }
 
 /// Opens a connection for making copies, which SQLite treats as writing.
-pub(super) fn open_copier(file: &Path) -> Result<Connection, QueueError> {
+pub(in crate::queue::file) fn open_copier(file: &Path) -> Result<Connection, QueueError> {
     open_another(file, "")
 }
 
@@ -103,7 +103,7 @@ fn open_another(file: &Path, pragmas: &str) -> Result<Connection, QueueError> {
 }
 
 /// Creates a database in memory with the same schema.
-pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
+pub(in crate::queue::file) fn open_in_memory() -> Result<Connection, QueueError> {
     let open = || -> Result<Connection, Refusal> {
         let connection = Connection::open_in_memory()?;
         migrate(&connection, MIGRATIONS, None)?;
@@ -115,7 +115,7 @@ pub(super) fn open_in_memory() -> Result<Connection, QueueError> {
 
 /// Connects to an existing file, with the settings that all our connections share.
 #[allow(unused_mut, reason = "rusqlite before 0.41 sets the handler through a shared reference")]
-pub(super) fn connect(file: &Path) -> rusqlite::Result<Connection> {
+pub(in crate::queue::file) fn connect(file: &Path) -> rusqlite::Result<Connection> {
     // Our own locks guard each connection.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags)?;

@@ -11,12 +11,12 @@ use std::sync::Mutex;
 
 use rusqlite::{Connection, params};
 
-use super::counts::Changes;
 use super::lease::LeaseEnder;
 use super::process_lock::ProcessLock;
-use super::values::{Ids, json};
 use crate::clock::{Clock, lock};
 use crate::queue::MessageState;
+use crate::queue::file::counts::Changes;
+use crate::queue::file::storage::values::{Ids, json};
 
 /// Smaller steps of the clock are corrections by a time server, not jumps.
 const STEP: i64 = 1_000_000;
@@ -29,10 +29,10 @@ const OUTAGE: i64 = 100_000;
 const SPARE_AGAIN: i64 = 2_000_000;
 
 /// How long to wait before spared leases are checked again.
-pub(super) const SPARED: i64 = 1_000_000;
+pub(in crate::queue::file) const SPARED: i64 = 1_000_000;
 
 #[derive(Debug, Default)]
-pub(super) struct LeaseExpiry(Mutex<Inner>);
+pub(in crate::queue::file) struct LeaseExpiry(Mutex<Inner>);
 
 /// All times are in microseconds.
 #[derive(Debug, Default)]
@@ -47,15 +47,15 @@ struct Inner {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ClockReading {
+pub(in crate::queue::file) struct ClockReading {
     now: i64,
     uptime: i64,
 }
 
 impl ClockReading {
-    pub(super) fn of(clock: &dyn Clock) -> Self {
+    pub(in crate::queue::file) fn of(clock: &dyn Clock) -> Self {
         let uptime = i64::try_from(clock.uptime().as_micros()).unwrap_or(i64::MAX);
-        Self { now: super::values::micros(clock.now()), uptime }
+        Self { now: crate::queue::file::storage::values::micros(clock.now()), uptime }
     }
 }
 
@@ -69,7 +69,7 @@ struct Spared {
 
 /// Which leases to end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Expiry {
+pub(in crate::queue::file) struct Expiry {
     now: i64,
     /// Leases that ended before this time are ended immediately.
     at_once: i64,
@@ -82,7 +82,7 @@ pub(super) struct Expiry {
 impl LeaseExpiry {
     /// Returns which leases may be ended now, by a write that was requested at `asked`: another process that was
     /// suspended in the middle of a write may have kept all others waiting.
-    pub(super) fn look(&self, asked: ClockReading, clock: &dyn Clock) -> Expiry {
+    pub(in crate::queue::file) fn look(&self, asked: ClockReading, clock: &dyn Clock) -> Expiry {
         let at = ClockReading::of(clock);
         let mut inner = lock(&self.0);
         let offset = at.now.saturating_sub(at.uptime);
@@ -110,13 +110,13 @@ impl LeaseExpiry {
     }
 
     /// Records that a write failed.
-    pub(super) fn failed(&self, clock: &dyn Clock) {
+    pub(in crate::queue::file) fn failed(&self, clock: &dyn Clock) {
         let at = ClockReading::of(clock);
         lock(&self.0).failing_since.get_or_insert(at);
     }
 
     /// Records that a write succeeded.
-    pub(super) fn succeeded(&self, clock: &dyn Clock) {
+    pub(in crate::queue::file) fn succeeded(&self, clock: &dyn Clock) {
         if lock(&self.0).failing_since.is_none() {
             return;
         }
@@ -150,13 +150,13 @@ impl Inner {
 }
 
 impl Expiry {
-    pub(super) fn now(&self) -> i64 {
+    pub(in crate::queue::file) fn now(&self) -> i64 {
         self.now
     }
 
     /// Makes delayed messages ready that are due, and ends expired leases, a bounded number of each, so that no other
     /// process waits long. The next transaction continues with the rest.
-    pub(super) fn apply(
+    pub(in crate::queue::file) fn apply(
         &self,
         lease_expiry: &LeaseExpiry,
         connection: &Connection,
@@ -226,7 +226,7 @@ fn make_ready(connection: &Connection, ids: &Ids) -> rusqlite::Result<()> {
 }
 
 /// The maximum number of leases to end in one transaction.
-pub(super) const AT_ONCE: u16 = 1000;
+pub(in crate::queue::file) const AT_ONCE: u16 = 1000;
 
 /// The maximum number of delays to end in one transaction: it takes part of the time in which a publisher waits, and
 /// no lane takes more at once.
@@ -234,13 +234,13 @@ const DUE_AT_ONCE: i64 = 500;
 
 /// When the first delay and the first lease end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NextWaits {
+pub(in crate::queue::file) struct NextWaits {
     due: Option<i64>,
     lease_ends: Option<i64>,
 }
 
 impl NextWaits {
-    pub(super) fn of(connection: &Connection) -> rusqlite::Result<Self> {
+    pub(in crate::queue::file) fn of(connection: &Connection) -> rusqlite::Result<Self> {
         connection
             .prepare_cached(
                 "SELECT (SELECT min(due) FROM message WHERE due IS NOT NULL),
@@ -250,12 +250,12 @@ impl NextWaits {
     }
 
     /// Returns the earlier of the two.
-    pub(super) fn first(self) -> Option<i64> {
+    pub(in crate::queue::file) fn first(self) -> Option<i64> {
         self.due.into_iter().chain(self.lease_ends).min()
     }
 
     /// Returns when to check again after those that were over have been ended.
-    pub(super) fn next_look(self, now: i64) -> Option<i64> {
+    pub(in crate::queue::file) fn next_look(self, now: i64) -> Option<i64> {
         // A lease that is over and was not ended is spared; a delay that is over was left for the next transaction.
         let lease_ends = self.lease_ends.map(|ends| if ends > now { ends } else { now + SPARED });
         self.due.into_iter().chain(lease_ends).min()

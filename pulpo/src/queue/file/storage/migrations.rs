@@ -10,11 +10,11 @@ use super::folder::{open_or_make, open_own};
 use crate::queue::QueueError;
 
 /// Marks a database as pulpo's, in its header: "pulp".
-pub(super) const APPLICATION_ID: i64 = 0x7075_6c70;
+pub(in crate::queue::file) const APPLICATION_ID: i64 = 0x7075_6c70;
 
 /// The migrations, each from the version before; a version's number is its position here, from 1. Never edit a step
 /// that was released.
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(in crate::queue::file) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE message(
         -- Never used again once deleted, and so unique for ever.
@@ -261,10 +261,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
 ];
 
 /// The version of the schema that this program reads and writes.
-pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+pub(in crate::queue::file) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// Why a file is not opened.
-pub(super) enum Refusal {
+pub(in crate::queue::file) enum Refusal {
     Sqlite(SqliteError),
     /// The file in this folder is empty.
     Empty(String),
@@ -283,7 +283,7 @@ impl From<rusqlite::Error> for Refusal {
 }
 
 impl Refusal {
-    pub(super) fn into_queue_error(self, place: &str) -> QueueError {
+    pub(in crate::queue::file) fn into_queue_error(self, place: &str) -> QueueError {
         match self {
             Self::Sqlite(error) => error.into_queue_error("open", place),
             Self::Empty(folder) => QueueError::NoQueue { place: folder },
@@ -295,7 +295,7 @@ impl Refusal {
 }
 
 /// Returns the version of the schema: 0 for an empty file.
-pub(super) fn recognise(connection: &Connection) -> Result<i64, Refusal> {
+pub(in crate::queue::file) fn recognise(connection: &Connection) -> Result<i64, Refusal> {
     // A single statement sees one moment: another process may be creating the schema between two.
     let (version, application, tables): (i64, i64, i64) = connection.query_row(
         "SELECT (SELECT user_version FROM pragma_user_version), (SELECT application_id FROM pragma_application_id),
@@ -311,7 +311,11 @@ pub(super) fn recognise(connection: &Connection) -> Result<i64, Refusal> {
 
 /// Brings the schema to the newest version in one transaction, so that a kill leaves the old one. Of several processes,
 /// only one migrates; the others wait for it, however long it takes. `file` is `None` in memory.
-pub(super) fn migrate(connection: &Connection, migrations: &[&str], file: Option<&Path>) -> Result<(), Refusal> {
+pub(in crate::queue::file) fn migrate(
+    connection: &Connection,
+    migrations: &[&str],
+    file: Option<&Path>,
+) -> Result<(), Refusal> {
     let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let version = recognise(connection)?;
     if version == known {
@@ -375,7 +379,7 @@ fn carry_out(connection: &Connection, migrations: &[&str], known: i64, marker: O
 }
 
 /// Returns the path of the file that a process holds locked while it migrates this database.
-pub(super) fn marker_of(file: &Path) -> PathBuf {
+pub(in crate::queue::file) fn marker_of(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push("-migration");
     name.into()

@@ -19,25 +19,25 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use super::file_id::FileId;
-use super::folder::{make_folder, open_or_make, open_own};
 use crate::clock::lock;
+use crate::queue::file::storage::file_id::FileId;
+use crate::queue::file::storage::folder::{make_folder, open_or_make, open_own};
 
 /// The folder beside the database.
-pub(super) const FOLDER: &str = "workers";
+pub(in crate::queue::file) const FOLDER: &str = "workers";
 const RUNNING: &str = "running";
 const SLOT: usize = 16;
 
 /// A message under one of its leases.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Run {
-    pub(super) message: i64,
-    pub(super) lease: u64,
+pub(in crate::queue::file) struct Run {
+    pub(in crate::queue::file) message: i64,
+    pub(in crate::queue::file) lease: u64,
 }
 
 /// The identity of this process, as the others see it.
 #[derive(Debug)]
-pub(super) struct ProcessLock {
+pub(in crate::queue::file) struct ProcessLock {
     /// Random, so that the leases of two processes are never confused, whatever the processes are called.
     id: String,
     /// `None` in memory, where no other process can look.
@@ -65,29 +65,30 @@ struct Registration {
 }
 
 impl ProcessLock {
-    pub(super) fn new(id: String, base_path: Option<&Path>) -> Self {
+    pub(in crate::queue::file) fn new(id: String, base_path: Option<&Path>) -> Self {
         let base_path = base_path.map(Path::to_owned);
         let (slots, record, registration) = Default::default();
         Self { id, base_path, slots, record, registration }
     }
 
-    pub(super) fn id(&self) -> &str {
+    pub(in crate::queue::file) fn id(&self) -> &str {
         &self.id
     }
 
     /// Registers this process with the others, before its first lease.
-    pub(super) fn register(&self) {
+    pub(in crate::queue::file) fn register(&self) {
         lock(&self.registration).wanted = true;
         self.renew();
     }
 
     /// Registers again if the files have been removed or could not be written before.
-    pub(super) fn renew(&self) {
+    pub(in crate::queue::file) fn renew(&self) {
         let Some(base_path) = &self.base_path else { return };
         let folder = base_path.join(FOLDER);
         let mut registration = lock(&self.registration);
         // Without a queue there are no leases, and no folder must be created.
-        if !registration.wanted || FileId::of(&base_path.join(super::folder::FILE_NAME)).is_none() {
+        if !registration.wanted || FileId::of(&base_path.join(crate::queue::file::storage::folder::FILE_NAME)).is_none()
+        {
             return;
         }
         let file = folder.join(&self.id);
@@ -115,12 +116,12 @@ impl ProcessLock {
 
     /// Returns whether other processes can see what this one runs. If not, only messages that start immediately may be
     /// leased.
-    pub(super) fn is_visible(&self) -> bool {
+    pub(in crate::queue::file) fn is_visible(&self) -> bool {
         self.base_path.is_none() || self.record().is_some()
     }
 
     /// Returns a new slot, which is reused for one message after another.
-    pub(super) fn new_slot(&self) -> usize {
+    pub(in crate::queue::file) fn new_slot(&self) -> usize {
         let mut slots = lock(&self.slots);
         slots.push(None);
         slots.len() - 1
@@ -128,14 +129,14 @@ impl ProcessLock {
 
     /// Frees a slot, because its message is settled. The file changes only when the slot is used again; until then it
     /// names a lease that no longer exists.
-    pub(super) fn free_slot(&self, slot: usize) {
+    pub(in crate::queue::file) fn free_slot(&self, slot: usize) {
         if let Some(place) = lock(&self.slots).get_mut(slot) {
             *place = None;
         }
     }
 
     /// Writes into the slot which message its lane has; `None` clears it.
-    pub(super) fn write_slot(&self, slot: usize, run: Option<Run>) {
+    pub(in crate::queue::file) fn write_slot(&self, slot: usize, run: Option<Run>) {
         let record = self.record();
         if let Some(place) = lock(&self.slots).get_mut(slot) {
             *place = run;
@@ -158,7 +159,7 @@ impl ProcessLock {
     }
 
     /// Ends the registration, unless lanes may have left messages unsettled.
-    pub(super) fn unregister(&self) {
+    pub(in crate::queue::file) fn unregister(&self) {
         let is_idle = self.runs().is_empty();
         let is_registered = lock(&self.registration).lock.is_some();
         if let Some(base_path) = &self.base_path
@@ -196,21 +197,21 @@ impl Registration {
 
 /// A dead process that no other process is handling at the same time.
 #[derive(Debug)]
-pub(super) struct DeadProcess {
-    pub(super) id: String,
+pub(in crate::queue::file) struct DeadProcess {
+    pub(in crate::queue::file) id: String,
     folder: PathBuf,
     _lock: File,
 }
 
 impl DeadProcess {
     /// Removes the files, after the leases have been ended.
-    pub(super) fn remove_files(self) {
+    pub(in crate::queue::file) fn remove_files(self) {
         remove(&self.folder, &self.id);
     }
 }
 
 /// Returns a new id for a process.
-pub(super) fn new_id() -> Result<String, getrandom::Error> {
+pub(in crate::queue::file) fn new_id() -> Result<String, getrandom::Error> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)?;
     Ok(format!("{:016x}", u64::from_ne_bytes(random)))
@@ -221,7 +222,7 @@ fn is_id(name: &str) -> bool {
 }
 
 /// Returns the dead processes that left leases in this folder.
-pub(super) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProcess> {
+pub(in crate::queue::file) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProcess> {
     let folder = base_path.join(FOLDER);
     let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
     let mut dead = Vec::new();
@@ -242,7 +243,7 @@ pub(super) fn dead_processes(base_path: &Path, us: &ProcessLock) -> Vec<DeadProc
 
 /// Returns whether the process with this id is alive, as far as this one can tell: only a missing file and a free lock
 /// prove that it is not.
-pub(super) fn lives(base_path: Option<&Path>, us: &ProcessLock, id: &str) -> bool {
+pub(in crate::queue::file) fn lives(base_path: Option<&Path>, us: &ProcessLock, id: &str) -> bool {
     if id == us.id {
         return true;
     }
@@ -255,11 +256,11 @@ pub(super) fn lives(base_path: Option<&Path>, us: &ProcessLock, id: &str) -> boo
 
 /// Which runs of a silent or dead process count; `None` if unknown, and then all do.
 #[derive(Debug)]
-pub(super) struct RunRecord(Option<HashSet<Run>>);
+pub(in crate::queue::file) struct RunRecord(Option<HashSet<Run>>);
 
 impl RunRecord {
     /// Reads the record of the process with this id, which may be this one.
-    pub(super) fn of(us: &ProcessLock, base_path: Option<&Path>, id: &str) -> Self {
+    pub(in crate::queue::file) fn of(us: &ProcessLock, base_path: Option<&Path>, id: &str) -> Self {
         if id == us.id {
             return Self(us.is_visible().then(|| us.runs()));
         }
@@ -273,7 +274,7 @@ impl RunRecord {
         Self(bytes.map(|bytes| bytes.chunks_exact(SLOT).map(run).collect()))
     }
 
-    pub(super) fn counts(&self, run: Run) -> bool {
+    pub(in crate::queue::file) fn counts(&self, run: Run) -> bool {
         self.0.as_ref().is_none_or(|runs| runs.contains(&run))
     }
 }
@@ -333,7 +334,7 @@ fn remove(folder: &Path, id: &str) {
     let _ = fs::remove_file(folder.join(id));
 }
 
-pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+pub(in crate::queue::file) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     #[cfg(unix)]
     return std::os::unix::fs::FileExt::write_all_at(file, bytes, offset);
     #[cfg(not(unix))]

@@ -9,14 +9,14 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 /// The identity of a file, independent of its name; `None` if there is no file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileId(Option<(u64, u64)>);
+pub(in crate::queue::file) struct FileId(Option<(u64, u64)>);
 
 impl FileId {
-    pub(super) fn is_none(self) -> bool {
+    pub(in crate::queue::file) fn is_none(self) -> bool {
         self.0.is_none()
     }
 
-    pub(super) fn of(path: &Path) -> Self {
+    pub(in crate::queue::file) fn of(path: &Path) -> Self {
         // Asks only for the inode number: since Linux 6.13, a file whose times were queried gets new ones with the next
         // write, finer than the ticks of the clock, and each sync has to write them to the disk too.
         #[cfg(target_os = "linux")]
@@ -36,7 +36,7 @@ impl FileId {
 }
 
 /// Returns the path of the log that SQLite keeps for this database.
-pub(super) fn log_of(path: &Path) -> PathBuf {
+pub(in crate::queue::file) fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
     name.into()

@@ -18,7 +18,7 @@ use crate::queue::QueueError;
 pub const FILE_NAME: &str = "queue.db";
 
 /// Finds the database in this folder, and creates nothing.
-pub(super) fn existing(base_path: &Path) -> Result<PathBuf, QueueError> {
+pub(in crate::queue::file) fn existing(base_path: &Path) -> Result<PathBuf, QueueError> {
     let file = base_path.join(FILE_NAME);
     match fs::metadata(&file) {
         // Another process may be about to create a queue in an empty file.
@@ -34,12 +34,12 @@ pub(super) fn existing(base_path: &Path) -> Result<PathBuf, QueueError> {
     }
 }
 
-pub(super) fn no_queue(base_path: &Path) -> QueueError {
+pub(in crate::queue::file) fn no_queue(base_path: &Path) -> QueueError {
     QueueError::NoQueue { place: base_path.display().to_string() }
 }
 
 /// Creates the folder and an empty file for the database, if they are missing.
-pub(super) fn prepare(base_path: &Path) -> Result<PathBuf, QueueError> {
+pub(in crate::queue::file) fn prepare(base_path: &Path) -> Result<PathBuf, QueueError> {
     let file = base_path.join(FILE_NAME);
     if file.is_file() {
         return Ok(file);
@@ -51,7 +51,7 @@ pub(super) fn prepare(base_path: &Path) -> Result<PathBuf, QueueError> {
 }
 
 /// Creates the folder and its missing parents.
-pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+pub(in crate::queue::file) fn make_folder(folder: &Path) -> io::Result<()> {
     let above = folder.parent().unwrap_or(Path::new("."));
     if folder.is_dir() || folder.as_os_str().is_empty() {
         // The process that created it may not have synced it yet.
@@ -71,7 +71,7 @@ pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
 
 /// Opens the file that pulpo keeps at this path, and nothing else that may be there: no link is followed, and no pipe or
 /// device is waited for.
-pub(super) fn open_own(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
+pub(in crate::queue::file) fn open_own(options: &mut fs::OpenOptions, path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use rustix::fs::OFlags;
@@ -87,7 +87,7 @@ pub(super) fn open_own(options: &mut fs::OpenOptions, path: &Path) -> io::Result
 }
 
 /// Opens one of pulpo's own files for writing, and creates it if it is missing.
-pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
+pub(in crate::queue::file) fn open_or_make(path: &Path) -> io::Result<File> {
     open_or_make_by(path, open_own)
 }
 
@@ -136,7 +136,7 @@ fn share(path: &Path, permissions: u32) -> io::Result<()> {
 }
 
 /// Syncs the entries of a folder to the disk.
-pub(super) fn sync(folder: &Path) -> io::Result<()> {
+pub(in crate::queue::file) fn sync(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
     {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -154,13 +154,13 @@ pub(super) fn sync(folder: &Path) -> io::Result<()> {
 }
 
 /// Returns the error for a file that could not be opened or created.
-pub(super) fn cannot_open(path: &Path, error: io::Error) -> QueueError {
+pub(in crate::queue::file) fn cannot_open(path: &Path, error: io::Error) -> QueueError {
     // It may exist where we have no access.
     let is_missing = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
     unavailable(if is_missing { "make the file" } else { "open the file" }, path, error)
 }
 
-pub(super) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueError {
+pub(in crate::queue::file) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueError {
     let doing = format!("{verb} {}", path.display());
     match error.kind() {
         io::ErrorKind::StorageFull => QueueError::Full { doing },
@@ -170,7 +170,7 @@ pub(super) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueErr
 }
 
 /// The remedy for a user who shares a queue with another user.
-pub(super) const NEEDS: &str = "this user needs to read and write the file and its folder; users of one group share a \
+pub(in crate::queue::file) const NEEDS: &str = "this user needs to read and write the file and its folder; users of one group share a \
      queue in a folder that is theirs, `chmod g+rwxs`";
 
 #[derive(Debug, thiserror::Error)]

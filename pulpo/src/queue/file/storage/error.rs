@@ -8,7 +8,7 @@ use crate::queue::QueueError;
 /// An error of SQLite that can be cloned for several callers who waited for the same transaction.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{text}")]
-pub(super) struct SqliteError {
+pub(in crate::queue::file) struct SqliteError {
     kind: Kind,
     text: String,
 }
@@ -57,7 +57,7 @@ impl From<rusqlite::Error> for SqliteError {
 
 impl SqliteError {
     /// Returns the error for a path without a file.
-    pub(super) fn gone() -> Self {
+    pub(in crate::queue::file) fn gone() -> Self {
         Self::other(
             "the file was deleted or moved away under this program; put it back, \
              or restart a program of this queue to begin with an empty one"
@@ -66,34 +66,34 @@ impl SqliteError {
     }
 
     /// Returns the error for a file that could only be opened for reading.
-    pub(super) fn read_only() -> Self {
+    pub(in crate::queue::file) fn read_only() -> Self {
         let kind = Kind::Sqlite { code: ErrorCode::ReadOnly, extended: ffi::SQLITE_READONLY };
         Self { kind, text: "it can only be read".to_owned() }
     }
 
     /// Returns the error for a schema of another version than the one that this program knows.
-    pub(super) fn other_version(found: i64, known: i64) -> Self {
+    pub(in crate::queue::file) fn other_version(found: i64, known: i64) -> Self {
         let text = format!("the schema has version {found} by now, and this program knows {known}");
         Self { kind: Kind::OtherVersion { found, known }, text }
     }
 
     /// Returns an error that does not come from SQLite.
-    pub(super) fn other(text: String) -> Self {
+    pub(in crate::queue::file) fn other(text: String) -> Self {
         Self { kind: Kind::Other, text }
     }
 
-    pub(super) fn is(&self, wanted: ErrorCode) -> bool {
+    pub(in crate::queue::file) fn is(&self, wanted: ErrorCode) -> bool {
         matches!(self.kind, Kind::Sqlite { code, .. } if code == wanted)
     }
 
     /// Returns whether the system could not write data to the disk.
-    pub(super) fn is_lost_sync(&self) -> bool {
+    pub(in crate::queue::file) fn is_lost_sync(&self) -> bool {
         let syncs = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
         matches!(self.kind, Kind::Sqlite { extended, .. } if syncs.contains(&extended))
     }
 
     /// Returns whether a retry may succeed without any change of ours.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(in crate::queue::file) fn is_transient(&self) -> bool {
         match self.kind {
             Kind::Sqlite { code, .. } => !is_permanent(code),
             // An operator may put a good file in its place.
@@ -103,7 +103,7 @@ impl SqliteError {
         }
     }
 
-    pub(super) fn into_queue_error(mut self, verb: &str, place: &str) -> QueueError {
+    pub(in crate::queue::file) fn into_queue_error(mut self, verb: &str, place: &str) -> QueueError {
         let place = place.to_owned();
         let doing = format!("{verb} {place}");
         match self.kind {

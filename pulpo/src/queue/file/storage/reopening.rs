@@ -17,7 +17,7 @@ use crate::report::chain;
 
 /// A connection, and the file that it has open.
 #[derive(Debug)]
-pub(super) struct ReopeningConnection {
+pub(in crate::queue::file) struct ReopeningConnection {
     connection: Connection,
     /// `None` in memory.
     file: Option<OpenFile>,
@@ -41,7 +41,7 @@ struct OpenFile {
 type Open = fn(&Path) -> Result<Connection, QueueError>;
 
 impl ReopeningConnection {
-    pub(super) fn open(path: &Path, open: Open) -> Result<Self, QueueError> {
+    pub(in crate::queue::file) fn open(path: &Path, open: Open) -> Result<Self, QueueError> {
         // Taken first, so that a replacement in between is noticed.
         let database = FileId::of(path);
         let (is_here, header) = OpenHere::new(path, database);
@@ -65,16 +65,16 @@ impl ReopeningConnection {
     }
 
     /// Returns the path of the database; `None` in memory.
-    pub(super) fn path(&self) -> Option<&Path> {
+    pub(in crate::queue::file) fn path(&self) -> Option<&Path> {
         self.file.as_ref().map(|file| &*file.path)
     }
 
-    pub(super) fn in_memory(connection: Connection) -> Self {
+    pub(in crate::queue::file) fn in_memory(connection: Connection) -> Self {
         Self { connection, file: None }
     }
 
     /// Returns the connection to the file that is at the path now, and whether that is a different file from last time.
-    pub(super) fn current(&mut self) -> Result<(&Connection, bool), SqliteError> {
+    pub(in crate::queue::file) fn current(&mut self) -> Result<(&Connection, bool), SqliteError> {
         let Some(file) = &self.file else { return Ok((&self.connection, false)) };
         let database = FileId::of(&file.path);
         let log = FileId::of(&file.log_path);
@@ -104,24 +104,24 @@ impl ReopeningConnection {
     }
 
     /// Has the connection reopened before its next use.
-    pub(super) fn reopen(&mut self) {
+    pub(in crate::queue::file) fn reopen(&mut self) {
         if let Some(file) = &mut self.file {
             file.stale = true;
         }
     }
 
-    pub(super) fn connection(&self) -> &Connection {
+    pub(in crate::queue::file) fn connection(&self) -> &Connection {
         &self.connection
     }
 
     #[cfg(test)]
-    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+    pub(in crate::queue::file) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
     }
 
     /// Ensures, once, that a power cut cannot remove the log's entry from the folder: another process may have created
     /// the log without syncing the folder.
-    pub(super) fn sync_folder(&mut self) -> Result<(), SqliteError> {
+    pub(in crate::queue::file) fn sync_folder(&mut self) -> Result<(), SqliteError> {
         let Some(file) = self.file.as_mut().filter(|file| !file.folder_synced) else { return Ok(()) };
         folder::sync(file.path.parent().unwrap_or(Path::new(".")))
             .map_err(|error| SqliteError::other(format!("its folder cannot be synced: {error}")))?;

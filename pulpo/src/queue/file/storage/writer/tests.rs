@@ -231,7 +231,7 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
     let count: i64 = newer.query_row("SELECT count(*) FROM message", [], |row| row.get(0)).expect("a number");
     assert_eq!(count, 1);
     // If the database returns to the previous version, the program continues.
-    newer.pragma_update(None, "user_version", crate::queue::file::schema::VERSION).expect("set");
+    newer.pragma_update(None, "user_version", crate::queue::file::storage::schema::VERSION).expect("set");
     queue.enqueue(new()).expect("published");
     consumer.settle(&lease, &mut Settlement::commit()).expect("done");
 }

@@ -14,7 +14,7 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// An open queue.
 #[derive(Debug)]
-pub(super) struct Opened {
+pub(in crate::queue::file) struct Opened {
     birthplace: Birthplace,
     /// Whether it counts until it is dropped.
     is_counted: bool,
@@ -22,12 +22,12 @@ pub(super) struct Opened {
 
 impl Opened {
     /// Registers a queue in memory, where nothing is locked.
-    pub(super) fn in_memory() -> Self {
+    pub(in crate::queue::file) fn in_memory() -> Self {
         Self { birthplace: Birthplace::here(), is_counted: false }
     }
 
     /// Registers a queue on disk. Refuses in a fork of a process that had queues open.
-    pub(super) fn on_disk() -> Result<Self, Forked> {
+    pub(in crate::queue::file) fn on_disk() -> Result<Self, Forked> {
         if COUNT.load(Ordering::SeqCst) > 0 {
             Birthplace::of(PROCESS.load(Ordering::SeqCst)).check()?;
         }
@@ -37,7 +37,7 @@ impl Opened {
     }
 
     /// Refuses to continue in a fork: no lock may be taken there.
-    pub(super) fn check(&self) -> Result<(), Forked> {
+    pub(in crate::queue::file) fn check(&self) -> Result<(), Forked> {
         self.birthplace.check()
     }
 }

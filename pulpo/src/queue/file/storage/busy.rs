@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// For calls where an error loses something that may succeed later: a publication. Also for others, unless a shutdown
 /// waits for them.
-pub(super) const LONG: Duration = Duration::from_secs(10);
+pub(in crate::queue::file) const LONG: Duration = Duration::from_secs(10);
 
 /// For calls that are retried, by the caller or through the lease of the message, and that a shutdown waits for.
 const SHORT: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ const IN_VAIN: Duration = Duration::from_millis(20);
 
 /// How long the writer of a queue may wait for other processes.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(in crate::queue::file) struct Patience {
     hurried: AtomicBool,
     in_vain: AtomicBool,
 }
@@ -33,24 +33,24 @@ thread_local! {
 
 impl Patience {
     /// Shortens waits, including those in progress, because a shutdown has begun.
-    pub(super) fn hurry(&self) {
+    pub(in crate::queue::file) fn hurry(&self) {
         self.hurried.store(true, Ordering::SeqCst);
     }
 
     /// Ends the effect of [`hurry`](Self::hurry) when a new worker starts.
-    pub(super) fn calm_down(&self) {
+    pub(in crate::queue::file) fn calm_down(&self) {
         self.hurried.store(false, Ordering::SeqCst);
     }
 
     /// Runs code that may have to wait for this long.
-    pub(super) fn while_waiting<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> R {
+    pub(in crate::queue::file) fn while_waiting<R>(self: &Arc<Self>, run: impl FnOnce() -> R) -> R {
         CURRENT.set(Some(self.clone()));
         let _reset = Reset;
         run()
     }
 
     /// Records whether the last wait was in vain.
-    pub(super) fn note(&self, in_vain: bool) {
+    pub(in crate::queue::file) fn note(&self, in_vain: bool) {
         if self.in_vain.load(Ordering::Relaxed) != in_vain {
             self.in_vain.store(in_vain, Ordering::SeqCst);
         }
@@ -75,7 +75,7 @@ impl Drop for Reset {
 
 /// Waits for another process's transaction. SQLite sends no notification of its end; the pauses are short because
 /// transactions are.
-pub(super) fn handler(tries: i32) -> bool {
+pub(in crate::queue::file) fn handler(tries: i32) -> bool {
     let started = STARTED.get().filter(|_| tries > 0).unwrap_or_else(Instant::now);
     STARTED.set(Some(started));
     let pause = Duration::from_micros(100 << tries.clamp(0, 4));

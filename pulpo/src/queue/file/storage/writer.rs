@@ -26,21 +26,21 @@ use crate::sync::lock;
 
 /// How much of a write a power cut may undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Durability {
+pub(in crate::queue::file) enum Durability {
     /// The operation, which is still on its way to the disk.
     Lazy,
     /// Nothing: the operation is on the disk when the call returns.
     Synced,
 }
 
-pub(super) struct Writer {
+pub(in crate::queue::file) struct Writer {
     place: String,
     group: Arc<GroupCommit<Disk>>,
 }
 
 type Operation = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
 
-pub(super) struct Request {
+pub(in crate::queue::file) struct Request {
     operation: Operation,
     durability: Durability,
     /// Whether it may wait long for other processes, whatever else happens.
@@ -52,7 +52,7 @@ pub(super) struct Request {
 }
 
 /// The database as the group commit sees it.
-pub(super) struct Disk {
+pub(in crate::queue::file) struct Disk {
     writing: Mutex<Writing>,
     /// Whether another file was found at the path since this was last asked.
     has_reopened: AtomicBool,
@@ -76,7 +76,7 @@ impl fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(super) fn new(place: String, connection: ReopeningConnection, version: Option<i64>) -> Self {
+    pub(in crate::queue::file) fn new(place: String, connection: ReopeningConnection, version: Option<i64>) -> Self {
         let first_page = FirstPage::of(connection.path());
         let writing = Mutex::new(Writing { connection, first_page, durability: None, has_reopened: false, version });
         let group = GroupCommit::new(Disk { writing, has_reopened: AtomicBool::new(false), patience: Arc::default() });
@@ -85,7 +85,7 @@ impl Writer {
 
     /// Runs `operation` in a transaction, perhaps together with those of other threads, and returns its result after
     /// the commit. The operation may run again after a rollback, and must then do the same.
-    pub(super) fn write<R: Send + 'static>(
+    pub(in crate::queue::file) fn write<R: Send + 'static>(
         &self,
         durability: Durability,
         operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
@@ -95,7 +95,7 @@ impl Writer {
 
     /// Writes, with an error that can be cloned for several callers. If it is not `patient`, it waits for other
     /// processes only as long as [`Patience`] allows.
-    pub(super) fn try_write<R: Send + 'static>(
+    pub(in crate::queue::file) fn try_write<R: Send + 'static>(
         &self,
         durability: Durability,
         patient: bool,
@@ -109,7 +109,7 @@ impl Writer {
 
     /// Writes for async code. Nothing happens before the future is polled; after that, the write takes place even if
     /// the future is dropped. `after` is called after the commit, before the task is woken.
-    pub(super) fn write_async<R: Send + 'static>(
+    pub(in crate::queue::file) fn write_async<R: Send + 'static>(
         &self,
         durability: Durability,
         operation: impl FnMut(&Connection) -> rusqlite::Result<R> + Send + 'static,
@@ -128,19 +128,19 @@ impl Writer {
     }
 
     /// Returns how long it waits for other processes.
-    pub(super) fn patience(&self) -> &Patience {
+    pub(in crate::queue::file) fn patience(&self) -> &Patience {
         &self.group.storage.patience
     }
 
     /// Returns whether another file was found at the path since the last call.
-    pub(super) fn has_reopened(&self) -> bool {
+    pub(in crate::queue::file) fn has_reopened(&self) -> bool {
         let Disk { has_reopened, .. } = &self.group.storage;
         has_reopened.load(Ordering::Relaxed) && has_reopened.swap(false, Ordering::SeqCst)
     }
 
     /// Lends the connection to a test.
     #[cfg(test)]
-    pub(super) fn with_connection<R>(&self, with: impl FnOnce(&mut Connection) -> R) -> R {
+    pub(in crate::queue::file) fn with_connection<R>(&self, with: impl FnOnce(&mut Connection) -> R) -> R {
         with(lock(&self.group.storage.writing).connection.connection_mut())
     }
 }
@@ -167,7 +167,7 @@ fn take<R>(result: &Mutex<Option<R>>) -> R {
 }
 
 /// A pending write, for a task.
-pub(super) struct Written<R> {
+pub(in crate::queue::file) struct Written<R> {
     place: String,
     group: Arc<GroupCommit<Disk>>,
     /// `None` once it has been polled.
@@ -381,7 +381,7 @@ impl Drop for Transaction<'_> {
 }
 
 /// Refuses a database whose schema has another version by now.
-pub(super) fn check_version(connection: &Connection, known: i64) -> Result<(), SqliteError> {
+pub(in crate::queue::file) fn check_version(connection: &Connection, known: i64) -> Result<(), SqliteError> {
     let found: i64 = connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))?;
     if found == known { Ok(()) } else { Err(SqliteError::other_version(found, known)) }
 }

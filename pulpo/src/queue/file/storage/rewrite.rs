@@ -23,7 +23,7 @@ const MOST_IN_MEMORY: u64 = 64 << 20;
 
 /// A database with up to this much content is rewritten after each pruning, which takes some tens of milliseconds; a
 /// larger one only now and then.
-pub(super) const SMALL: u64 = 16 << 20;
+pub(in crate::queue::file) const SMALL: u64 = 16 << 20;
 
 /// How long to wait for others when the rewrite is optional.
 const QUICK: Duration = Duration::from_millis(200);
@@ -35,7 +35,7 @@ const QUIET: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// If traces may remain: another program is reading an older snapshot, or the database cannot be rewritten.
-pub(super) fn all(file: &Path) -> Result<(), QueueError> {
+pub(in crate::queue::file) fn all(file: &Path) -> Result<(), QueueError> {
     let place = file.display().to_string();
     let connection = schema::open_copier(file)?;
     let rewritten = rewrite(&connection).map_err(|error| error.into_queue_error("write again", &place));
@@ -44,7 +44,7 @@ pub(super) fn all(file: &Path) -> Result<(), QueueError> {
 }
 
 /// Does the same only if it is quick and no other program is in the way.
-pub(super) fn if_quick(file: &Path) -> Result<(), QueueError> {
+pub(in crate::queue::file) fn if_quick(file: &Path) -> Result<(), QueueError> {
     let connection = schema::open_copier(file)?;
     if has_at_most(MOST_IN_MEMORY, &connection) {
         quickly(&connection, file);
@@ -63,7 +63,7 @@ fn quickly(connection: &Connection, file: &Path) {
 /// Notices when nothing has been written for a while. A worker that runs for months clears traces then, not only when it
 /// stops.
 #[derive(Debug, Default)]
-pub(super) struct Quiet(Mutex<Option<Look>>);
+pub(in crate::queue::file) struct Quiet(Mutex<Option<Look>>);
 
 /// A look at the log.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ impl Quiet {
     ///
     /// # Errors
     /// If the database cannot be opened.
-    pub(super) fn tend(&self, file: &Path, uptime: Duration) -> Result<(), QueueError> {
+    pub(in crate::queue::file) fn tend(&self, file: &Path, uptime: Duration) -> Result<(), QueueError> {
         let mut last = lock(&self.0);
         if last.is_some_and(|last| uptime.saturating_sub(last.at) < QUIET) {
             return Ok(());
@@ -104,7 +104,7 @@ impl Quiet {
 
 /// Returns whether the database has at most this many bytes of content. The time of a rewrite depends on them, and not on
 /// the size of the file, most of which is free once the jobs are done.
-pub(super) fn has_at_most(bytes: u64, connection: &Connection) -> bool {
+pub(in crate::queue::file) fn has_at_most(bytes: u64, connection: &Connection) -> bool {
     let size = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let used = || Ok::<_, rusqlite::Error>((size("page_count")? - size("freelist_count")?) * size("page_size")?);
     used().is_ok_and(|used| used.unsigned_abs() <= bytes)
@@ -123,7 +123,7 @@ fn rewrite(connection: &Connection) -> Result<(), SqliteError> {
 }
 
 /// Moves the log into the database and truncates it.
-pub(super) fn cut_log(connection: &Connection, place: &str) -> Result<(), QueueError> {
+pub(in crate::queue::file) fn cut_log(connection: &Connection, place: &str) -> Result<(), QueueError> {
     let is_busy: Result<bool, _> =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok(row.get::<_, i64>(0)? != 0));
     match is_busy {

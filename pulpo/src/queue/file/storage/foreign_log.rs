@@ -34,12 +34,12 @@ static OPEN: PerProcess<Mutex<Vec<(FileId, usize)>>> = PerProcess::new();
 
 /// Counts a connection of this process while it lives.
 #[derive(Debug)]
-pub(super) struct OpenHere(FileId);
+pub(in crate::queue::file) struct OpenHere(FileId);
 
 impl OpenHere {
     /// Counts the connection that is opened next. Returns the header, too, if there is a log and no other connection of
     /// this process has the database open: then that connection has checked it.
-    pub(super) fn new(path: &Path, database: FileId) -> (Self, Option<Header>) {
+    pub(in crate::queue::file) fn new(path: &Path, database: FileId) -> (Self, Option<Header>) {
         let mut open = lock(OPEN.get());
         let header = match open.iter_mut().find(|(file, _)| *file == database) {
             Some((_, connections)) => {
@@ -67,7 +67,7 @@ impl Drop for OpenHere {
 
 /// What the first page of a database says, without the log.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Header {
+pub(in crate::queue::file) struct Header {
     was_logged: bool,
     schema: i32,
 }
@@ -81,7 +81,7 @@ impl Header {
     }
 
     /// Returns whether the log beside the database with this header belongs to another one. Changes neither.
-    pub(super) fn has_foreign_log(self, database: &Path) -> bool {
+    pub(in crate::queue::file) fn has_foreign_log(self, database: &Path) -> bool {
         // Where it cannot be read through the log, the connection that is opened next tells why.
         !self.was_logged || self.contradicts_log(database).unwrap_or(false)
     }
@@ -109,7 +109,7 @@ fn is_damaged(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Puts the first page, with the schema number, into each log.
 #[derive(Debug)]
-pub(super) struct FirstPage {
+pub(in crate::queue::file) struct FirstPage {
     #[cfg(unix)]
     log: Option<File>,
     /// The number of the log that has it.
@@ -119,7 +119,7 @@ pub(super) struct FirstPage {
 impl FirstPage {
     /// `database` has been read, so that it has a log; `None` in memory.
     #[cfg_attr(not(unix), allow(unused_variables, reason = "an open log could not be removed"))]
-    pub(super) fn of(database: Option<&Path>) -> Self {
+    pub(in crate::queue::file) fn of(database: Option<&Path>) -> Self {
         Self {
             #[cfg(unix)]
             log: database.and_then(|database| File::open(log_of(database)).ok()),
@@ -128,7 +128,7 @@ impl FirstPage {
     }
 
     /// Writes the page in this transaction, unless the log has it. `version` is that of the schema.
-    pub(super) fn write(&mut self, connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    pub(in crate::queue::file) fn write(&mut self, connection: &Connection, version: i64) -> rusqlite::Result<()> {
         let number = self.number();
         if self.written != Some(number) {
             // SQLite writes the page although nothing in it changes.
@@ -139,7 +139,7 @@ impl FirstPage {
     }
 
     /// Forgets that the page was written, because the transaction was rolled back.
-    pub(super) fn forget(&mut self) {
+    pub(in crate::queue::file) fn forget(&mut self) {
         self.written = None;
     }
 

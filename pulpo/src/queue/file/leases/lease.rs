@@ -9,29 +9,29 @@ use chrono::{DateTime, Utc};
 use rusqlite::types::{Null, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Row, ToSql, params};
 
-use super::activity::Event;
-use super::counts::Changes;
 use super::process_lock::{ProcessLock, Run, RunRecord};
-use super::values::{Ids, count, one_or_many, time};
-use super::{cancel, history, limits, unique};
 use crate::message::MessageId;
+use crate::queue::file::activity::Event;
+use crate::queue::file::counts::Changes;
+use crate::queue::file::storage::values::{Ids, count, one_or_many, time};
+use crate::queue::file::{cancel, history, limits, unique};
 use crate::queue::prefetch::{LeaseRequest, Leased};
 use crate::queue::{ABANDONED, AttemptOutcome, Delivery, Lease, MessageState};
 
 /// Returns the token of a lease.
-pub(super) fn token(owner: &str, number: u64) -> Arc<str> {
+pub(in crate::queue::file) fn token(owner: &str, number: u64) -> Arc<str> {
     format!("{owner}-{number}").into()
 }
 
 /// Splits a token into its owner and its number.
-pub(super) fn parse(token: &str) -> Option<(&str, u64)> {
+pub(in crate::queue::file) fn parse(token: &str) -> Option<(&str, u64)> {
     let (owner, number) = token.rsplit_once('-')?;
     Some((owner, number.parse().ok()?))
 }
 
 /// Leases these messages. They share one token, which is unique for each message. Those that must start at once are not
 /// leased ahead, and neither are those after them. Returns the kind of each as well.
-pub(super) fn lease(
+pub(in crate::queue::file) fn lease(
     connection: &Connection,
     picked: &limits::Picked,
     request: &LeaseRequest,
@@ -202,7 +202,7 @@ fn bytes(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
 }
 
 /// Makes messages ready again that were leased but never handed to a lane; that counts neither as a run nor as a start.
-pub(super) fn release(connection: &Connection, leases: &[Lease], now: i64) -> rusqlite::Result<()> {
+pub(in crate::queue::file) fn release(connection: &Connection, leases: &[Lease], now: i64) -> rusqlite::Result<()> {
     let mut give = connection.prepare_cached(
         "UPDATE message SET state = 0, lease = NULL, lease_ends = NULL, run = NULL, starts = NULL
          WHERE id = ?1 AND lease = ?2 AND cancelled IS NULL RETURNING kind, key_mode, id",
@@ -239,7 +239,7 @@ impl Ended {
 }
 
 /// Ends leases whose processes died or stopped renewing them. A run that had begun counts as a lost attempt.
-pub(super) struct LeaseEnder<'a> {
+pub(in crate::queue::file) struct LeaseEnder<'a> {
     connection: &'a Connection,
     us: &'a ProcessLock,
     base_path: Option<&'a Path>,
@@ -249,11 +249,16 @@ pub(super) struct LeaseEnder<'a> {
 }
 
 impl<'a> LeaseEnder<'a> {
-    pub(super) fn new(connection: &'a Connection, us: &'a ProcessLock, base_path: Option<&'a Path>, now: i64) -> Self {
+    pub(in crate::queue::file) fn new(
+        connection: &'a Connection,
+        us: &'a ProcessLock,
+        base_path: Option<&'a Path>,
+        now: i64,
+    ) -> Self {
         Self { connection, us, base_path, ran: HashMap::new(), now, counts: Changes::default() }
     }
 
-    pub(super) fn end(&mut self, id: i64, token: &str) -> rusqlite::Result<()> {
+    pub(in crate::queue::file) fn end(&mut self, id: i64, token: &str) -> rusqlite::Result<()> {
         let counts = parse(token).is_none_or(|(owner, lease)| {
             let read = || RunRecord::of(self.us, self.base_path, owner);
             self.ran.entry(owner.to_owned()).or_insert_with(read).counts(Run { message: id, lease })
@@ -288,12 +293,12 @@ impl<'a> LeaseEnder<'a> {
         ended.make_ready(self.connection, &mut self.counts)
     }
 
-    pub(super) fn finish(self) -> rusqlite::Result<()> {
+    pub(in crate::queue::file) fn finish(self) -> rusqlite::Result<()> {
         self.counts.write(self.connection)
     }
 
     /// Ends leases of a process, at most as many. Returns how many.
-    pub(super) fn end_all_of(mut self, owner: &str, most: u16) -> rusqlite::Result<usize> {
+    pub(in crate::queue::file) fn end_all_of(mut self, owner: &str, most: u16) -> rusqlite::Result<usize> {
         let mut query = self.connection.prepare_cached(
             "SELECT id, lease FROM message WHERE lease_ends IS NOT NULL AND lease >= ?1 AND lease < ?2 LIMIT ?3",
         )?;
