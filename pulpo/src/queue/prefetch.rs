@@ -58,7 +58,8 @@ pub(crate) struct Prefetch<S: LeaseStore> {
     pub(crate) deferred: DeferredCommits<S::Tag>,
     /// One buffer for each set of queues that its consumers serve.
     buffers: Mutex<Vec<Arc<PrefetchBuffer<S>>>>,
-    /// Those that could not be released yet.
+    /// Those that could not be released yet. Locked while some are being released, so that a lane which ends waits for
+    /// what the upkeep has in hand.
     unreleased: Mutex<Vec<Unreleased>>,
 }
 
@@ -101,18 +102,31 @@ impl<S: LeaseStore> Prefetch<S> {
     /// Makes messages ready again that were leased ahead and not handed to a lane. Those for which that fails for now
     /// stay here, and the upkeep tries again.
     pub(crate) fn release(&self, store: &S, queues: &Arc<[String]>, leases: Vec<Lease>) -> Result<(), S::Error> {
-        let mut all = std::mem::take(&mut *lock(&self.unreleased));
+        self.release_those(store, queues, || leases)
+    }
+
+    fn release_those(
+        &self,
+        store: &S,
+        queues: &Arc<[String]>,
+        leases: impl FnOnce() -> Vec<Lease>,
+    ) -> Result<(), S::Error> {
+        let mut unreleased = lock(&self.unreleased);
+        let leases = leases();
         if !leases.is_empty() {
-            all.push((queues.clone(), leases));
+            unreleased.push((queues.clone(), leases));
         }
         let mut failed = None;
-        for (queues, leases) in all {
-            let Err(error) = store.release(&queues, leases.clone()) else { continue };
-            if error.is_transient() {
-                lock(&self.unreleased).push((queues, leases));
-                store.wake_upkeep();
-            }
+        unreleased.retain(|(queues, leases)| {
+            let Err(error) = store.release(queues, leases.clone()) else { return false };
+            let again = error.is_transient();
             failed.get_or_insert(error);
+            again
+        });
+        let wakes = !unreleased.is_empty();
+        drop(unreleased);
+        if wakes {
+            store.wake_upkeep();
         }
         failed.map_or(Ok(()), Err)
     }
@@ -133,7 +147,7 @@ impl<S: LeaseStore> Prefetch<S> {
         }
         let buffers = self.all();
         for buffer in &buffers {
-            if let Err(error) = self.release(store, &buffer.queues, buffer.take_stale()) {
+            if let Err(error) = self.release_those(store, &buffer.queues, || buffer.take_stale()) {
                 tracing::debug!(%error, "cannot release prefetched messages");
                 again = PAUSE;
             }

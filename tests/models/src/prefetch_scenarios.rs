@@ -125,6 +125,7 @@ fn work(process: &Process, most: usize) {
     let Process { store, prefetch, ran } = process;
     let mut lane = prefetch.lane(&["q".to_owned()].into());
     let all = DequeueFilter::all();
+    let mut ours = Vec::new();
     for turn in 0..most {
         let took = (turn > 0).then_some(Duration::from_micros(10));
         let next = |lane: &mut Lane<Store>| match lane.try_take(store, &all, took) {
@@ -134,6 +135,7 @@ fn work(process: &Process, most: usize) {
         match catch(|| next(&mut lane)) {
             Ok(Ok(Found::Leased(leased))) => {
                 lock(ran).push(leased.tag);
+                ours.push(leased.tag);
                 lane.defer_commit(prefetch, store, leased.delivery.lease, leased.tag, None);
             }
             Ok(Ok(Found::Nothing(_))) => break,
@@ -142,6 +144,11 @@ fn work(process: &Process, most: usize) {
         }
     }
     while catch(|| prefetch.flush(store)).is_err_or_failed() {}
+    // The process may end as soon as its lanes have.
+    assert!(
+        ours.iter().all(|tag| lock(&store.0).done.contains(tag)),
+        "a commit of a lane that has flushed is not done"
+    );
     prefetch.release(store, &lane.queues().clone(), lane.take_all()).expect("given back");
     assert_eq!(lane.take_lost_leases(), []);
     lane.leave();
@@ -186,8 +193,9 @@ fn run(messages: Messages, lanes: usize, most: usize) {
         })
         .collect();
     lanes.into_iter().for_each(|lane| lane.join().expect("no panic"));
-    upkeep.join().expect("no panic");
+    // The process may end now, and does not wait for the upkeep.
     assert_nothing_is_left_behind(&process);
+    upkeep.join().expect("no panic");
 }
 
 fn ready(count: u32) -> Messages {

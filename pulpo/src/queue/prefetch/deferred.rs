@@ -128,14 +128,15 @@ impl<T: Clone> DeferredCommits<T> {
         if !self.any() {
             return Ok(());
         }
-        let before = lock(&self.state).next_batch;
         loop {
             let batch = self.take();
             if !batch.commits().is_empty() {
                 commit(batch)?;
             }
-            let theirs = |state: &mut State<T>| state.in_flight.iter().any(|number| *number < before);
             let mut state = lock(&self.state);
+            // Read after the list was taken: another thread may have been faster, and its batch counts too.
+            let before = state.next_batch;
+            let theirs = |state: &mut State<T>| state.in_flight.iter().any(|number| *number < before);
             state.flushing += 1;
             state = wait_while(&self.ended, state, theirs);
             state.flushing -= 1;
