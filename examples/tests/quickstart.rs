@@ -113,7 +113,7 @@ fn it_does_its_jobs_and_says_so_the_second_time_too() -> Done {
 }
 
 #[test]
-fn what_it_writes_are_mails_and_json_of_the_orders() -> Done {
+fn it_writes_mails_and_json_of_the_orders() -> Done {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     let text = said(&quickstart(folder, &[], Some("memory:"))?);

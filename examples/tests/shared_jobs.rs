@@ -17,7 +17,7 @@ fn run(program: &str, folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn what_the_producer_publishes_the_worker_does() {
+fn the_worker_runs_the_jobs_of_the_producer() {
     let folder = tempfile::tempdir().expect("a folder");
     let (producer, worker) = (env!("CARGO_BIN_EXE_pictures_producer"), env!("CARGO_BIN_EXE_pictures_worker"));
     assert_eq!(run(worker, folder.path(), &["check"]), "2 handlers, nothing is wrong\n");

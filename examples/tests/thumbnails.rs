@@ -6,7 +6,7 @@ use pulpo_tests::program::Sandbox;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_thumbnails");
 
 #[test]
-fn each_picture_is_shrunk_and_what_is_none_is_buried() {
+fn each_picture_is_shrunk_and_other_files_are_buried() {
     let place = Sandbox::new();
     let said = place.run(PROGRAM, &[]);
     assert_eq!(said.code, 0, "{}", said.err);

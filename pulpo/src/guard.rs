@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_panics_when_it_is_dropped_ends_here() {
+    fn a_panic_in_a_drop_ends_here() {
         discard(Endless);
         let text = catch(|| -> u8 { std::panic::panic_any(Endless) });
         assert_eq!(text, Err("with something that is not a text".to_owned()));

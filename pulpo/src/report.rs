@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_cannot_show_itself_has_a_text_all_the_same() {
+    fn an_error_that_cannot_show_itself_still_has_a_text() {
         assert_eq!(chain(&Odd::new(|_| Err(fmt::Error))), UNSHOWABLE);
         assert_eq!(chain(&Odd::new(|_| panic!("in Display"))), UNSHOWABLE);
         let half = Odd::new(|f| f.write_str("half of it").and(Err(fmt::Error)));

@@ -34,7 +34,7 @@
 //!
 //! # /*
 //! #[test]
-//! fn who_signs_up_gets_a_mail() {
+//! fn a_new_user_gets_a_mail() {
 //! # */
 //!     let pulpo = TestPulpo::new();
 //!

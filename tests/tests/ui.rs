@@ -73,6 +73,6 @@ fn each_mistake_has_one_error_on_its_token_with_its_remedy() {
 }
 
 #[test]
-fn what_is_right_compiles() {
-    compiled::run("what_is_right_compiles", |cases| cases.pass("tests/ui/pass/*.rs"));
+fn correct_programs_compile() {
+    compiled::run("correct_programs_compile", |cases| cases.pass("tests/ui/pass/*.rs"));
 }

@@ -216,7 +216,7 @@ fn the_function_is_checked() {
 }
 
 #[test]
-fn what_rustc_always_refuses_is_left_to_it() {
+fn mistakes_that_rustc_always_refuses_are_left_to_it() {
     for item in ["fn send(_: _) {}", "fn send(_: Email<_>) {}", "fn send(_: dyn Body) {}", "fn send(_: [u8]) {}"] {
         assert_eq!(faults(r#""send""#, item), [""; 0], "{item}");
     }
@@ -281,7 +281,7 @@ fn the_body_that_was_meant_is_known_in_spite_of_a_fault() {
 }
 
 #[test]
-fn what_follows_the_body_is_checked() {
+fn parameters_after_the_body_are_checked() {
     for (parameter, place) in [
         ("&'static Context", "'static"),
         ("&'static pulpo::Context", "'static"),

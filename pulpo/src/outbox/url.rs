@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_database_is_refused_without_being_repeated() {
+    fn a_url_without_a_database_is_refused_without_being_repeated() {
         for text in ["shop.db", "mysql://me:secret@host/shop", "sqlite:", "sqlite::memory:", "sqlite://?mode=rwc", ""] {
             let refused = text.parse::<OutboxUrl>().expect_err(text).to_string();
             assert!(!refused.contains("secret"), "{refused}");

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_kubernetes_sets_beside_a_service_is_foreign() {
+    fn variables_that_kubernetes_sets_for_a_service_are_foreign() {
         for service in ["PULPO", "PULPO_QUEUE", "PULPO_QUEUES", "PULPO_HANDLERS__MAIL", "PULPO_PORT", "PULPO_SERVICE"] {
             for (name, value) in [
                 ("SERVICE_HOST", "10.96.0.7"),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_docker_sets_for_a_link_is_foreign() {
+    fn variables_that_docker_sets_for_a_link_are_foreign() {
         for (name, value) in [
             ("PULPO_NAME", "/web/pulpo"),
             ("PULPO_DB_NAME", "/web/pulpo_db"),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_none() {
+    fn an_empty_variable_counts_as_unset() {
         let variables = [("PULPO_QUEUE", ""), ("PULPO_LISTEN", "x"), ("PATH", "y")];
         let names: Vec<_> =
             ours(variables.map(|(name, value)| (name.into(), value.into()))).map(|it| it.name).collect();

@@ -215,7 +215,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     #[test]
-    fn what_was_made_elsewhere_is_refused() {
+    fn a_value_of_another_process_is_refused() {
         assert_eq!(Birthplace::here().check(), Ok(()));
         let parent = std::process::id().wrapping_add(1);
         let refused = Birthplace(parent).check().expect_err("made elsewhere").to_string();

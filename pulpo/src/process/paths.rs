@@ -38,7 +38,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_no_text_is_kept() {
+    fn a_path_that_is_not_text_is_kept() {
         use std::os::unix::ffi::OsStrExt as _;
         let text = OsStr::from_bytes(b"file:/q/\xff");
         assert_eq!(after(text, "file:").map(OsStr::as_bytes), Some(b"/q/\xff".as_slice()));

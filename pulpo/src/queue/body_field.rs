@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_fits_nothing() {
+    fn a_text_that_is_no_message_fits_nothing() {
         let field: BodyField = "to=ada".parse().expect("a field");
         for text in
             [&b"\xff"[..], b"", b"not JSON", b"{}", b"[]", br#"{"header": {"to": "ada"}}"#, br#"{"body": "ada"}"#]

@@ -82,7 +82,7 @@ macro_rules! __with_conformance_cases {
             order {
                 order_is_by_priority_then_first_in_first_out
                 a_delayed_message_takes_its_place_when_due
-                a_delay_in_the_past_is_none
+                a_delay_in_the_past_does_not_count
                 a_rollback_keeps_the_place
                 several_queues_are_served_in_one_order
                 queues_not_watched_are_left_alone
@@ -100,11 +100,11 @@ macro_rules! __with_conformance_cases {
                 the_same_consumer_has_a_new_lease_after_the_old
                 a_settled_message_cannot_be_settled_again
                 several_that_are_settled_together_each_have_a_result
-                what_was_put_off_is_done_at_the_end
-                what_was_put_off_for_too_long_is_lost
+                deferred_commits_are_made_at_the_end
+                a_commit_deferred_for_too_long_is_lost
                 touch_renews_a_lease
                 touch_says_which_of_several_leases_are_lost
-                what_follows_from_a_job_is_kept_with_its_commit
+                follow_ups_of_a_job_are_kept_with_its_commit
                 nothing_follows_from_a_run_that_has_lost_its_lease
                 a_commit_that_brings_messages_is_never_deferred
                 one_consumer_holds_several_leases
@@ -148,13 +148,13 @@ macro_rules! __with_conformance_cases {
                 the_last_failed_runs_are_kept
                 a_run_whose_worker_died_leaves_a_line
                 a_kick_keeps_the_history_and_a_commit_ends_it
-                what_is_done_is_kept_for_a_time
-                what_is_buried_is_kept_for_a_time
+                done_messages_are_kept_for_a_time
+                buried_messages_are_kept_for_a_time
                 messages_are_picked_by_their_bodies
             }
             edits {
-                what_waits_can_be_edited
-                what_does_not_wait_cannot_be_edited
+                a_waiting_message_can_be_edited
+                a_message_that_does_not_wait_cannot_be_edited
                 a_unique_key_holds_over_edits
                 an_edit_ends_a_wait
             }
@@ -163,9 +163,9 @@ macro_rules! __with_conformance_cases {
             }
             pauses {
                 a_paused_queue_hands_out_nothing
-                a_pause_ends_by_itself
+                a_pause_with_an_end_ends
                 a_resume_ends_a_wait
-                what_is_not_paused_can_be_resumed
+                a_queue_that_is_not_paused_can_be_resumed
             }
             picks {
                 a_type_that_must_wait_stays_in_its_order
@@ -186,22 +186,22 @@ macro_rules! __with_conformance_cases {
                 an_occurrence_is_left_out_while_the_one_before_is_unfinished
                 a_finished_or_buried_occurrence_does_not_hold_up_the_next
                 a_time_that_two_entries_share_is_one_occurrence
-                what_is_paused_is_not_caught_up
+                a_paused_schedule_is_not_caught_up
                 entries_without_a_worker_for_long_are_forgotten
-                what_was_published_elsewhere_is_noted
+                a_time_that_was_published_elsewhere_is_noted
                 an_occurrence_ends_a_wait
                 an_occurrence_that_is_unique_is_published_once
             }
             activity {
                 a_queue_keeps_activity_or_says_that_it_does_not
-                what_has_happened_is_counted_once
-                what_a_person_cancels_is_counted_as_no_failure
-                what_follows_from_a_job_is_counted_as_published
+                each_event_is_counted_once
+                a_cancelled_job_does_not_count_as_a_failure
+                follow_ups_of_a_job_are_counted_as_published
                 a_run_that_ended_with_its_worker_is_counted_as_failed
-                what_happened_before_is_left_out
+                earlier_events_are_left_out
             }
             backups {
-                a_backup_is_a_new_file_of_the_size_that_is_said
+                a_backup_is_a_new_file_of_the_reported_size
                 a_backup_has_the_whole_content
             }
             unique {
@@ -218,7 +218,7 @@ macro_rules! __with_conformance_cases {
                 a_retry_waits_beside_a_newer_message
                 a_run_that_dies_never_blocks_its_key
                 a_kick_leaves_a_message_whose_key_is_taken
-                what_follows_from_a_job_is_unique_too
+                follow_ups_of_a_job_are_unique_too
                 an_expired_message_does_not_keep_its_key
                 producers_at_the_same_moment_publish_one
                 a_message_without_a_key_is_never_a_duplicate
@@ -226,9 +226,9 @@ macro_rules! __with_conformance_cases {
                 a_key_is_any_text
             }
             limits {
-                a_rate_lets_so_many_start_in_any_time
-                what_is_limited_hides_nothing_behind_it
-                a_limit_lets_so_many_run
+                a_rate_bounds_the_starts_in_any_period
+                a_limited_message_hides_nothing_behind_it
+                a_limit_bounds_the_running_jobs
                 a_queue_that_is_named_twice_counts_once
                 a_holder_that_dies_lets_go
                 a_full_key_hides_no_other_key
@@ -248,17 +248,17 @@ macro_rules! __with_conformance_cases {
                 the_longest_period_is_kept
                 workers_that_know_a_handler_by_other_names_share_its_rate
                 a_message_that_does_not_run_is_no_start
-                what_is_leased_ahead_and_given_back_is_no_start
+                a_message_leased_ahead_and_given_back_is_not_a_start
             }
             cancels {
-                what_waits_is_buried_when_it_is_cancelled
+                a_waiting_message_is_buried_when_it_is_cancelled
                 cancel_picks_what_the_filter_says
-                what_runs_is_buried_however_its_run_ends
-                a_commit_that_was_put_off_is_none_if_it_was_cancelled
+                a_cancelled_run_is_buried_however_it_ends
+                a_deferred_commit_does_not_count_if_the_job_was_cancelled
                 a_worker_learns_which_of_its_runs_are_cancelled
                 a_renewal_does_not_take_a_mark_away
                 a_cancelled_run_whose_lease_ends_never_runs_again
-                what_is_given_back_unrun_is_buried_if_it_was_cancelled
+                a_message_given_back_unrun_is_buried_if_it_was_cancelled
                 a_cancelled_message_can_be_kicked
                 a_cancelled_message_frees_its_key
                 a_cancelled_run_lets_go_of_its_limit
@@ -267,7 +267,7 @@ macro_rules! __with_conformance_cases {
             workers {
                 a_worker_is_listed_while_it_works
                 a_worker_is_listed_with_what_it_runs
-                what_is_only_leased_ahead_does_not_run
+                a_message_that_is_only_leased_ahead_does_not_count_as_running
                 a_cancelled_run_is_shown_as_such
                 progress_is_shown_while_a_run_lasts
                 progress_ends_with_a_lease_that_is_lost
@@ -277,7 +277,7 @@ macro_rules! __with_conformance_cases {
                 an_interrupt_ends_a_wait
                 an_interrupt_is_for_the_next_wait_too
                 an_enqueue_ends_a_wait
-                what_async_code_enqueues_is_kept_and_ends_a_wait
+                messages_of_async_code_are_kept_and_end_a_wait
             }
         }
     };

@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_does_not_fit() {
+    fn an_unknown_field_does_not_fit() {
         let now = Utc::now();
         let mut message = message("7");
         assert!(Filter::all().fits(&message));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_after_has_a_smaller_number() {
+    fn later_entries_of_a_list_have_smaller_numbers() {
         let after = |id: &str| Filter::all().after(id.into()).fits(&message("9"));
         assert_eq!([after("8"), after("9"), after("10")], [false, false, true]);
         let down_to = |id: &str| Filter::all().down_to(id.into()).fits(&message("9"));

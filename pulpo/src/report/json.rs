@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reader_of_json_may_refuse_is_no_json() {
+    fn text_that_a_reader_of_json_may_refuse_is_not_json() {
         for text in ["", "{", "x", r#""\ud800""#, r#"{"\udfff": 1}"#, "\u{feff}{}", "{} {}"] {
             assert!(read(text.as_bytes()).is_none(), "{text}");
         }

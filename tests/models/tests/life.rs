@@ -357,7 +357,7 @@ impl Model for Life {
 }
 
 #[test]
-fn what_is_promised_of_a_message_holds_in_every_state_of_its_life() {
+fn the_promises_of_a_message_hold_in_every_state_of_its_life() {
     let checked = Life.checker().threads(2).spawn_bfs().join();
     assert!(checked.unique_state_count() > 5_000, "{} states", checked.unique_state_count());
     checked.assert_properties();

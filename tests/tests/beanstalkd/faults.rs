@@ -150,7 +150,7 @@ fn silence_does_not_pile_up_threads() {
 }
 
 #[test]
-fn what_a_killed_server_kept_is_there_after_its_restart() {
+fn messages_that_a_killed_server_kept_are_there_after_its_restart() {
     let folder = TempDir::new().unwrap();
     let mut server = Options::new().binlog(folder.path()).start();
     let queue = queue_at(server.port());
@@ -182,7 +182,7 @@ fn what_a_killed_server_kept_is_there_after_its_restart() {
 }
 
 #[test]
-fn a_commit_that_was_put_off_and_did_not_come_through_is_said_once_and_its_job_runs_again() {
+fn a_deferred_commit_that_did_not_come_through_is_reported_once_and_its_job_runs_again() {
     let folder = TempDir::new().unwrap();
     let mut server = Options::new().binlog(folder.path()).start();
     let queue = queue_at(server.port());
@@ -261,7 +261,7 @@ fn a_name_that_does_not_resolve_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn what_the_server_does_not_take_is_a_clear_error() {
+fn a_message_that_the_server_does_not_take_is_a_clear_error() {
     let server = Options::new().max_job_size(1000).start();
     let queue = queue_at(server.port());
     let error = queue.enqueue(vec![message(&"x".repeat(1001))]).unwrap_err();

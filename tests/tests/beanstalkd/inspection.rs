@@ -33,7 +33,7 @@ pub(crate) fn use_up_ids(queue: &BeanstalkdQueue, count: usize) {
 }
 
 #[test]
-fn what_a_list_does_not_reach_is_said_and_kick_and_purge_reach_it() {
+fn a_list_names_the_messages_that_it_does_not_reach_and_kick_and_purge_reach_them() {
     let server = BeanstalkdServer::start();
     let queue = short_sighted(&server, 1000);
     let old = bury(&queue, "old");
@@ -151,7 +151,7 @@ fn inspection_puts_nothing_so_a_draining_server_can_be_emptied() {
 }
 
 #[test]
-fn what_is_looked_at_keeps_no_publication_waiting() {
+fn inspecting_keeps_no_publication_waiting() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let buried = bury(&queue, "the oldest note");

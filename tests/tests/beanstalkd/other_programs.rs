@@ -59,7 +59,7 @@ impl Other {
 }
 
 #[test]
-fn what_was_put_off_is_deleted_with_the_next_dequeue_or_at_the_end() {
+fn a_deferred_delete_goes_with_the_next_dequeue_or_at_the_end() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
@@ -79,7 +79,7 @@ fn what_was_put_off_is_deleted_with_the_next_dequeue_or_at_the_end() {
 
 /// Otherwise a worker that is killed in the middle of the next job would run both again.
 #[test]
-fn what_was_put_off_is_deleted_before_a_job_begins_that_was_reserved_earlier() {
+fn a_deferred_delete_goes_before_a_job_begins_that_was_reserved_earlier() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
@@ -156,7 +156,7 @@ fn an_idle_wait_asks_the_server_once_a_second() {
 }
 
 #[test]
-fn what_another_program_put_comes_as_it_is() {
+fn messages_of_another_program_arrive_unchanged() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let mut other = Other::new(&server);
@@ -502,7 +502,7 @@ fn notes_are_no_messages() {
 }
 
 #[test]
-fn a_message_whose_text_reads_like_a_note_is_none() {
+fn a_message_whose_text_reads_like_a_note_is_not_a_note() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let [_, id] = ["a", "b"].map(|reason| bury(&queue, reason));
@@ -513,7 +513,7 @@ fn a_message_whose_text_reads_like_a_note_is_none() {
 }
 
 #[test]
-fn a_server_that_takes_no_note_buries_all_the_same() {
+fn a_server_that_takes_no_note_still_buries() {
     let server = Options::new().max_job_size(120).start();
     let queue = queue_at(&server);
     let [long, short] = [&"long ".repeat(100), "short"].map(|reason| bury(&queue, reason));

@@ -86,7 +86,7 @@ fn a_job_that_the_server_cannot_keep_as_asked_is_refused_and_not_sent() {
 }
 
 #[test]
-fn what_the_server_refuses_is_an_error_and_the_connection_goes_on() {
+fn a_message_that_the_server_refuses_is_an_error_and_the_connection_stays_usable() {
     let server = Options::new().max_job_size(300).start();
     let (pulpo, queue, mut connection) = set_up(&server);
     let error = pulpo.publish_in(&mut connection, to(&"x".repeat(400))).unwrap_err();

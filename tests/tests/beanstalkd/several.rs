@@ -107,7 +107,7 @@ fn reserved(port: u16) -> u64 {
 /// A deferred commit is sent with the next request to its server, and the next job may be long and
 /// on another server.
 #[test]
-fn what_is_done_at_one_server_is_deleted_before_a_job_of_another_begins() {
+fn a_job_done_at_one_server_is_deleted_before_a_job_of_another_begins() {
     let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
     let ports = [servers[0].port(), servers[1].port(), servers[2].port()];
     for done_at_once in [1, 2, 5] {

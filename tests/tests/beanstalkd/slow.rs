@@ -158,7 +158,7 @@ fn a_batch_far_away_costs_few_round_trips() {
 }
 
 #[test]
-fn the_last_jobs_of_a_queue_are_handed_out_before_it_is_said_to_be_empty() {
+fn the_last_jobs_of_a_queue_are_handed_out_before_it_counts_as_empty() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());
     let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
@@ -235,7 +235,7 @@ fn a_call_without_wait_does_not_wait_for_one_that_waits_at_the_server() {
 }
 
 #[test]
-fn what_was_reserved_for_a_batch_and_not_taken_is_ready_again_uncounted() {
+fn jobs_reserved_for_a_batch_and_not_taken_are_ready_again_uncounted() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());
     queue.enqueue((0..10).map(|_| message("{}")).collect()).unwrap();

@@ -27,7 +27,7 @@ fn texts() -> [String; 5] {
 }
 
 #[test]
-fn what_another_client_publishes_is_read_to_the_byte() {
+fn messages_of_another_client_are_read_to_the_byte() {
     let server = BeanstalkdServer::start();
     let (queue, mut other) = both(&server);
     let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
@@ -46,7 +46,7 @@ fn what_another_client_publishes_is_read_to_the_byte() {
 }
 
 #[test]
-fn what_is_published_is_read_by_another_client_to_the_byte() {
+fn another_client_reads_published_messages_to_the_byte() {
     let server = BeanstalkdServer::start();
     let (queue, mut other) = both(&server);
     let batch: Vec<_> = texts().map(|text| NewMessage::new(QUEUE, "type", text)).to_vec();
@@ -61,7 +61,7 @@ fn what_is_published_is_read_by_another_client_to_the_byte() {
 }
 
 #[test]
-fn what_is_settled_looks_the_same_to_another_client() {
+fn settled_messages_look_the_same_to_another_client() {
     let server = BeanstalkdServer::start();
     let (queue, mut other) = both(&server);
     let all = ids(queue.enqueue((0..4).map(|_| NewMessage::new(QUEUE, "type", "{}")).collect()).unwrap());

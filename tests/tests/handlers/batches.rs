@@ -104,7 +104,7 @@ fn a_full_batch_does_not_linger() {
 }
 
 #[test]
-fn what_has_come_goes_when_the_linger_is_over() {
+fn an_incomplete_batch_runs_when_the_linger_is_over() {
     on_each(|stage| {
         stage.lines(["a"]);
         let working = stage.work();
@@ -157,7 +157,7 @@ fn a_failure_a_panic_or_a_wrong_number_is_of_all() {
 }
 
 #[test]
-fn what_cannot_be_run_is_settled_alone() {
+fn a_message_that_cannot_be_run_is_settled_alone() {
     on_each(|stage| {
         stage.lines(["a"]);
         let text = r#"{"header":{"request_type":"line"},"body":{"text":7}}"#;
@@ -265,7 +265,7 @@ fn a_stop_while_it_gathers_runs_nothing() {
 }
 
 #[test]
-fn what_follows_goes_out_once() {
+fn follow_ups_go_out_once() {
     on_each(|stage| {
         stage.lines(["fatal", "all follow", "c"]);
         let working = stage.work();

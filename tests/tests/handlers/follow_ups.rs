@@ -74,7 +74,7 @@ fn those_of_a_run_that_failed_are_dropped() {
 }
 
 #[test]
-fn what_the_queue_refuses_is_a_failure_of_the_run() {
+fn a_follow_up_that_the_queue_refuses_fails_the_run() {
     on("plain", 1, &|stage| {
         let id = stage.publish(first_of("refuse", false));
         stage.board.open("first");

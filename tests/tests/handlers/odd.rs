@@ -327,7 +327,7 @@ fn a_cancelled_future_is_dropped_within_its_runtime_and_may_panic_then() {
 }
 
 #[test]
-fn what_was_published_can_be_discarded() {
+fn published_follow_ups_can_be_discarded() {
     on_each(|stage| {
         let working = stage.work();
         let id = stage.publish(Reconsider);

@@ -47,7 +47,7 @@ fn each_of_a_batch_is_settled_for_itself() {
 }
 
 #[test]
-fn what_has_come_goes_when_the_linger_is_over() {
+fn an_incomplete_batch_runs_when_the_linger_is_over() {
     on_a_server(|stage| {
         let ids = stage.lines(["a", "b"]);
         let working = stage.work();
@@ -130,7 +130,7 @@ fn a_stop_gives_all_of_a_batch_back_uncounted() {
 }
 
 #[test]
-fn what_follows_waits_for_the_end_of_the_run_and_goes_out_once() {
+fn follow_ups_wait_for_the_end_of_the_run_and_go_out_once() {
     on_a_server(|stage| {
         let id = stage.publish(first_of("one", false));
         let working = stage.work();
@@ -147,7 +147,7 @@ fn what_follows_waits_for_the_end_of_the_run_and_goes_out_once() {
 }
 
 #[test]
-fn what_would_follow_from_a_run_that_failed_is_dropped() {
+fn follow_ups_of_a_failed_run_are_dropped() {
     on_a_server(|stage| {
         let id = stage.publish(first_of("one", true));
         stage.board.open("first");
@@ -160,7 +160,7 @@ fn what_would_follow_from_a_run_that_failed_is_dropped() {
 }
 
 #[test]
-fn what_follows_from_a_batch_goes_out_once() {
+fn follow_ups_of_a_batch_go_out_once() {
     on_a_server(|stage| {
         stage.lines(["fatal", "all follow", "c"]);
         let working = stage.work();

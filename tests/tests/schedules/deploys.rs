@@ -8,7 +8,7 @@ use pulpo::queue::{Filter, Inspection as _, NewMessage, Occurrence, ScheduleStep
 use crate::stage::{DAY, HOUR, MINUTE, Stage};
 
 #[test]
-fn what_was_missed_runs_as_the_handler_says() {
+fn missed_times_run_as_the_handler_says() {
     let stage = Stage::new();
     drop(stage.work(&["nightly", "skipping", "each"]));
     stage.pass_alone(3 * DAY);

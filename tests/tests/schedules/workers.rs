@@ -91,7 +91,7 @@ fn a_job_that_is_unfinished_holds_up_the_next_unless_it_may_overlap() {
 }
 
 #[test]
-fn what_is_paused_is_not_published_and_not_caught_up() {
+fn a_paused_schedule_is_not_published_and_not_caught_up() {
     let stage = Stage::new();
     let worker = stage.work(&["nightly", "each"]);
     stage.schedules().pause_schedule("each", true).unwrap();

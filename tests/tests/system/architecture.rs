@@ -182,7 +182,7 @@ fn a_circle_is_found_however_its_names_are_written() {
 }
 
 #[test]
-fn what_is_only_handed_on_or_tested_makes_no_circle() {
+fn re_exports_and_tests_make_no_circle() {
     let files = [
         ("lib.rs", "mod a;\nmod b;"),
         ("a.rs", "mod inner;\npub use self::inner::One;\npub struct Two;"),

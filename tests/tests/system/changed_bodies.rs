@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 on_each_queue! {
     two_versions_in_either_order_bury_and_lose_nothing
-    what_waits_is_decoded_before_a_deploy_and_left_as_it_is
+    waiting_messages_are_decoded_before_a_deploy_and_left_unchanged
     a_change_that_waiting_messages_do_not_survive_is_counted
 }
 
@@ -83,7 +83,7 @@ fn two_versions_in_either_order_bury_and_lose_nothing(place: &Sandbox) {
     assert_eq!(place.record().lines().count(), 4, "{}", place.record());
 }
 
-fn what_waits_is_decoded_before_a_deploy_and_left_as_it_is(place: &Sandbox) {
+fn waiting_messages_are_decoded_before_a_deploy_and_left_unchanged(place: &Sandbox) {
     publish(place, FIRST, r#"{"id": 1, "to": "ada"}"#);
     publish(place, FIRST, r#"{"id": 2, "to": "bob"}"#);
     // A server reports how long ago, not since when.
@@ -172,7 +172,7 @@ fn a_snapshot_reads_well_and_keeps_what_people_wrote_into_it() {
 }
 
 #[test]
-fn a_snapshot_that_is_none_is_refused_with_its_line() {
+fn a_faulty_snapshot_is_refused_with_its_line() {
     let place = Sandbox::new();
     for (text, expected) in [
         ("", "expected `pulpo snapshot 1` in the first line, got an empty file"),
@@ -242,7 +242,7 @@ fn the_schema_of_the_handlers_is_that_of_the_snapshot() {
 }
 
 #[test]
-fn a_unique_key_of_other_fields_is_a_change_and_a_new_or_removed_one_is_none() {
+fn a_unique_key_of_other_fields_is_a_change_and_a_new_or_removed_one_is_not() {
     const WORKER: &str = env!("CARGO_BIN_EXE_limited_worker");
     let place = Sandbox::new();
     let text = snapshot(&place, WORKER);
@@ -270,7 +270,7 @@ fn a_unique_key_of_other_fields_is_a_change_and_a_new_or_removed_one_is_none() {
     }
 }
 
-fn what_is_delayed_or_running_is_decoded_too(place: &Sandbox) {
+fn delayed_and_running_messages_are_decoded_too(place: &Sandbox) {
     const HOLDING: &str = env!("CARGO_BIN_EXE_crashing_worker");
     let body = r#"{"name": "one", "then": "ok"}"#;
     for more in [&[][..], &["--delay", "1h"]] {
@@ -291,13 +291,13 @@ fn what_is_delayed_or_running_is_decoded_too(place: &Sandbox) {
 }
 
 #[test]
-fn what_is_delayed_or_running_is_decoded_too_in_the_embedded_queue() {
-    what_is_delayed_or_running_is_decoded_too(&Sandbox::new());
+fn delayed_and_running_messages_are_decoded_too_in_the_embedded_queue() {
+    delayed_and_running_messages_are_decoded_too(&Sandbox::new());
 }
 
 #[test]
-fn what_is_delayed_or_running_is_decoded_too_in_a_postgresql() {
-    what_is_delayed_or_running_is_decoded_too(&Sandbox::with_postgres());
+fn delayed_and_running_messages_are_decoded_too_in_postgresql() {
+    delayed_and_running_messages_are_decoded_too(&Sandbox::with_postgres());
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn pair(path: &str, kind: &str) -> (String, String) {
 }
 
 #[test]
-fn what_cannot_be_checked_is_a_warning_until_an_example_shows_it() {
+fn a_type_that_cannot_be_checked_is_a_warning_until_an_example_shows_it() {
     let place = Sandbox::new();
     let text = snapshot(&place, BODIES);
     assert!(text.contains("job stock\nbody: object\nbody.count: u32\nbody.sku: text, unseen\n"), "{text}");

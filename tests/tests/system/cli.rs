@@ -139,7 +139,7 @@ fn the_options_of_a_publication_reach_the_queue() {
 }
 
 #[test]
-fn what_cannot_be_published_is_refused_and_nothing_is_queued() {
+fn a_faulty_publication_is_refused_and_nothing_is_queued() {
     let place = Sandbox::new();
     for (arguments, expected) in [
         (&["publish", "recrod"][..], "no handler for the request type \"recrod\"; did you mean \"record\"?"),
@@ -176,7 +176,7 @@ fn what_cannot_be_published_is_refused_and_nothing_is_queued() {
 }
 
 #[test]
-fn what_failed_is_found_kicked_and_deleted() {
+fn failed_messages_are_found_kicked_and_deleted() {
     let place = Sandbox::new();
     for text in ["bad", "good", "bad"] {
         well(&place, &["publish", "echo", "--payload", text]);
@@ -294,7 +294,7 @@ fn help_and_version_are_there_for_everyone() {
 }
 
 #[test]
-fn what_a_server_cannot_tell_is_said_in_words() {
+fn numbers_that_a_server_does_not_have_are_explained() {
     let place = Sandbox::with_beanstalkd();
     well(&place, &["publish", "echo", "--payload", "bad"]);
     let words = "this queue does not count by request type";

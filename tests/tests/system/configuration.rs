@@ -144,7 +144,7 @@ fn idle_for(place: &Sandbox, settings: &[&str]) -> Duration {
 }
 
 #[test]
-fn a_worker_ends_after_so_many_waits_of_so_long() {
+fn a_worker_ends_after_the_set_number_of_waits() {
     for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         let twice = idle_for(&place, &["sleep_duration=400ms", "shutdown_after_number_of_empty_iterations=2"]);
         assert!(twice >= Duration::from_millis(800), "{twice:?}");

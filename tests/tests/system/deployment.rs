@@ -36,7 +36,7 @@ fn settings_of_unit(number: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn what_the_unit_and_the_image_set_is_known() {
+fn the_unit_and_the_image_set_known_variables() {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let page = |name: &str| std::fs::read_to_string(docs.join(name)).expect("a page");
     let all = [

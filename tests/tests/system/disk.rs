@@ -123,7 +123,7 @@ fn nothing_is_lost(disk: &mut SmallDisk, published: &[usize], refused: &[usize])
 }
 
 #[test]
-fn a_full_disk_is_said_and_the_queue_is_worked_off_all_the_same() {
+fn a_full_disk_is_reported_and_the_queue_is_still_worked_off() {
     if !SmallDisk::can_mount() {
         // Bypass the output capture of the tests: people must see it.
         let said = b"NOT SHOWN: no small disk can be mounted here; the limit on files stands for it\n";

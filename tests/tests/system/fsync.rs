@@ -67,7 +67,7 @@ fn assert_folder_synced(calls: &[Call], place: &Sandbox) {
 }
 
 #[test]
-fn what_is_acknowledged_is_synced_before() {
+fn messages_are_synced_before_they_are_acknowledged() {
     let place = Sandbox::new();
     let first = calls(&place, &["publish", "echo", "--payload", "bad"]);
     assert_synced(&first, &place);

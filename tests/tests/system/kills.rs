@@ -29,7 +29,7 @@ fn integrity(connection: &Connection) -> String {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_after_any_kill() {
+fn acknowledged_messages_survive_any_kill() {
     const KILLS: u64 = 25;
     let place = Sandbox::new();
     let mut random = fastrand::Rng::with_seed(7);

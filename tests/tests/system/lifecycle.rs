@@ -213,7 +213,7 @@ fn a_timeout_is_a_transient_failure_and_does_not_shrink_the_worker() {
 }
 
 #[test]
-fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
+fn a_run_that_fails_after_a_stop_was_requested_is_released_uncounted() {
     on_each(options(), |stage| {
         let [failing, panicking] = ["fails late", "panics late"].map(|key| stage.key(key));
         let ids = [stage.publish(&failing, What::BlockThenFail), stage.publish(&panicking, What::BlockThenPanic)];
@@ -260,7 +260,7 @@ fn a_fatal_error_buries_at_once_and_a_kick_starts_afresh() {
 }
 
 #[test]
-fn what_cannot_be_read_is_buried_with_the_reason() {
+fn an_unreadable_message_is_buried_with_the_reason() {
     on_each(options(), |stage| {
         let working = stage.work();
         for (text, expected) in [
@@ -423,7 +423,7 @@ fn a_stop_waits_for_running_jobs() {
 }
 
 #[test]
-fn what_does_not_end_within_the_grace_goes_back_uncounted() {
+fn a_run_that_does_not_end_within_the_grace_goes_back_uncounted() {
     on_each(options(), |stage| {
         let key = stage.key("grace");
         let id = stage.publish(&key, What::Block);

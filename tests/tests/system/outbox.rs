@@ -192,7 +192,7 @@ fn waiting_in(pulpo: &Pulpo) -> u64 {
 }
 
 #[test]
-fn what_another_process_commits_is_found_by_looking() {
+fn rows_that_another_process_commits_are_found_by_polling() {
     let place = Sandbox::new();
     let shop = shop(&place);
     let _worker = start(&place, &["work"]);
@@ -261,7 +261,7 @@ fn two_relays_at_once_move_each_job_once() {
 }
 
 #[test]
-fn what_the_queue_refuses_for_good_stays_and_the_others_go() {
+fn a_row_that_the_queue_refuses_for_good_stays_and_the_others_go() {
     let place = Sandbox::with_beanstalkd();
     let shop = shop(&place);
     let row = |id: i64, pad: &str| {

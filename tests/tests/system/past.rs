@@ -109,7 +109,7 @@ fn a_run_whose_worker_died_is_in_the_history() {
 }
 
 #[test]
-fn what_is_done_is_listed_when_asked_for_and_goes_in_time() {
+fn done_messages_are_listed_when_asked_for_and_deleted_in_time() {
     on_all(|place| {
         let ids: Vec<_> =
             (0..3).map(|n| publish(place, "mail", &json!({"to": format!("ada{n}@example.com")}), &[])).collect();
@@ -138,7 +138,7 @@ fn what_is_done_is_listed_when_asked_for_and_goes_in_time() {
 }
 
 #[test]
-fn what_was_kept_goes_when_nothing_is_to_be_kept() {
+fn kept_messages_are_deleted_when_keeping_is_turned_off() {
     on_all(|place| {
         for n in 0..3 {
             publish(place, "mail", &json!({"to": format!("ada{n}@example.com")}), &[]);
@@ -223,7 +223,7 @@ fn after_a_clean_stop_nothing_of_what_was_done_is_left_in_a_large_file() {
 }
 
 #[test]
-fn what_waits_is_edited_and_nothing_else() {
+fn only_waiting_messages_are_edited() {
     on_all(|place| {
         let id = publish(place, "mail", &json!({"to": "ada@example.com"}), &["--delay", "1h"]);
         assert!(well(place, &["edit", &id, "--priority", "3", "--dry-run"]).contains("would edit 1 message"));
@@ -286,7 +286,7 @@ fn in_all_states(place: &Sandbox) {
 }
 
 #[test]
-fn what_is_erased_is_in_no_file_of_the_queue() {
+fn erased_messages_are_in_no_file_of_the_queue() {
     let place = Sandbox::new();
     in_all_states(&place);
     let mut work = place.command(WORKER, &["work", "--concurrency", "6", "--set", "keep_done=1h"]);
@@ -325,7 +325,7 @@ fn what_is_erased_is_in_no_file_of_the_queue() {
 }
 
 #[test]
-fn what_cannot_be_erased_yet_is_said() {
+fn traces_that_cannot_be_erased_yet_are_reported() {
     let place = Sandbox::new();
     publish(&place, "mail", &json!({"to": "ada@example.com"}), &[]);
     publish(&place, "mail", &json!({"to": "bob@example.com"}), &[]);

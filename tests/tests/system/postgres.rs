@@ -136,7 +136,7 @@ fn a_caller_who_names_no_queue_hits_that_of_the_worker() {
 }
 
 #[test]
-fn what_a_killed_worker_had_comes_back_in_seconds() {
+fn jobs_of_a_killed_worker_come_back_in_seconds() {
     let server = PostgresServer::start();
     let pooler = Pooler::start(&server, 5);
     for (url, limit) in [(server.fresh_url(), 60), (pooler.url("pooled"), 60)] {
@@ -343,7 +343,7 @@ fn tables_of_others_are_left_alone() {
 }
 
 #[test]
-fn what_postgresql_cannot_keep_is_refused_alone() {
+fn a_message_that_postgresql_cannot_keep_is_refused_alone() {
     let server = PostgresServer::shared();
     let queue = connect(&server.fresh_url());
     let error = queue.enqueue(vec![message("fine"), message("a\0b")]).expect_err("NUL");
@@ -404,7 +404,7 @@ fn a_queue_that_is_closed_has_removed_its_process() {
 }
 
 #[test]
-fn what_sql_publishes_is_among_the_numbers_over_time() {
+fn jobs_published_by_sql_are_among_the_numbers_over_time() {
     let server = PostgresServer::shared();
     let url = server.fresh_url();
     let schema = schema_of(&url);

@@ -70,7 +70,7 @@ fn lease_ahead(process: &FileQueue, seat: &mut Box<dyn Consumer>) -> Delivery {
 }
 
 #[test]
-fn what_a_dead_process_was_running_counts_and_what_it_had_leased_ahead_does_not() {
+fn runs_of_a_dead_process_count_and_messages_it_had_leased_ahead_do_not() {
     let (disk, _) = Disk::with(2000);
     let (one, other) = (disk.process(), disk.process());
     let mut survivor = seat(&other);
@@ -118,7 +118,7 @@ fn a_process_that_ends_well_leaves_nothing_behind() {
 }
 
 #[test]
-fn what_is_leased_ahead_goes_back_when_the_lanes_become_busy() {
+fn messages_leased_ahead_go_back_when_the_lanes_become_busy() {
     let (disk, _) = Disk::with(2000);
     let process = disk.process();
     let mut busy = seat(&process);

@@ -16,7 +16,7 @@ fn acts(count: usize) -> Vec<Act> {
 }
 
 #[test]
-fn what_is_published_has_the_id_of_the_queue_and_its_header_filled_in() {
+fn a_published_message_has_the_id_of_the_queue_and_its_header_filled_in() {
     let pulpo = in_memory();
     let message = Message::new(acts(1).remove(0)).delay(Duration::from_secs(60)).header("trace", "abc");
     let sent = pulpo.publish::<Act>(message).expect("published");

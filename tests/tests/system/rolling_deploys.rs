@@ -245,7 +245,7 @@ fn a_body_that_no_version_reads_is_buried_when_the_grace_is_over(place: &Sandbox
 }
 
 /// The newer worker's only lane is busy for longer than the grace of the older one.
-fn what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(place: &Sandbox) {
+fn a_message_that_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(place: &Sandbox) {
     let newer = worker(place, PERILS, "1", "3s");
     publish(place, "held", "first");
     until("it runs", || recorded(place, "first begun 1"));
@@ -272,7 +272,7 @@ fn what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(place:
 }
 
 /// Both versions have a handler for the job, but only the newer one, whose only lane is busy, reads this body.
-fn what_a_living_worker_can_read_is_never_buried_by_an_older_one(place: &Sandbox) {
+fn a_message_that_a_living_worker_can_read_is_never_buried_by_an_older_one(place: &Sandbox) {
     let newer = worker(place, PERILS, "1", "3s");
     publish(place, "held", "first");
     until("it runs", || recorded(place, "first begun 1"));
@@ -305,21 +305,21 @@ fn what_a_living_worker_can_read_is_never_buried_by_an_older_one(place: &Sandbox
 }
 
 #[test]
-fn what_a_worker_of_the_embedded_queue_can_read_waits_for_it() {
-    what_a_living_worker_can_read_is_never_buried_by_an_older_one(&Sandbox::new());
+fn a_message_that_a_worker_of_the_embedded_queue_can_read_waits_for_it() {
+    a_message_that_a_living_worker_can_read_is_never_buried_by_an_older_one(&Sandbox::new());
 }
 
 #[test]
-fn what_a_worker_of_a_postgresql_can_read_waits_for_it() {
-    what_a_living_worker_can_read_is_never_buried_by_an_older_one(&Sandbox::with_postgres());
+fn a_message_that_a_worker_of_postgresql_can_read_waits_for_it() {
+    a_message_that_a_living_worker_can_read_is_never_buried_by_an_older_one(&Sandbox::with_postgres());
 }
 
 #[test]
-fn what_a_worker_of_the_embedded_queue_has_a_handler_for_waits_for_it() {
-    what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(&Sandbox::new());
+fn a_message_that_a_worker_of_the_embedded_queue_has_a_handler_for_waits_for_it() {
+    a_message_that_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(&Sandbox::new());
 }
 
 #[test]
-fn what_a_worker_of_a_postgresql_has_a_handler_for_waits_for_it() {
-    what_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(&Sandbox::with_postgres());
+fn a_message_that_a_worker_of_postgresql_has_a_handler_for_waits_for_it() {
+    a_message_that_a_living_worker_has_a_handler_for_is_never_buried_by_an_older_one(&Sandbox::with_postgres());
 }

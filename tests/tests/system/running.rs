@@ -137,7 +137,7 @@ fn a_handler_that_runs_is_told_and_its_message_buried_however_it_ends() {
 }
 
 #[test]
-fn what_waits_is_cancelled_at_once_by_what_it_is() {
+fn waiting_messages_are_cancelled_at_once_by_filters() {
     both(|place| {
         let ids: Vec<_> = (0..4).map(|_| place.publish("quick", "null")).collect();
         let delayed = place.json(&["publish", "long", "--body", "\"done\"", "--delay", "1h"]);

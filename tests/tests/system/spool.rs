@@ -52,7 +52,7 @@ fn is_empty(place: &Sandbox) -> bool {
 }
 
 #[test]
-fn what_no_server_takes_waits_in_the_spool_and_goes_out_in_order() {
+fn publications_that_no_server_takes_wait_in_the_spool_and_go_out_in_order() {
     let (place, port) = (Sandbox::new(), free_port());
     for number in 1..=3 {
         assert_eq!(publish(&place, port, number), format!("spool/{number}"));
@@ -162,7 +162,7 @@ fn a_publication_that_neither_a_server_nor_the_spool_takes_fails_with_both_reaso
 }
 
 #[test]
-fn what_the_queue_refuses_for_good_stays_in_the_spool_with_the_reason() {
+fn a_message_that_the_queue_refuses_for_good_stays_in_the_spool_with_the_reason() {
     let (place, port) = (Sandbox::new(), free_port());
     let body = format!(r#"{{"number": 1, "pad": "{}"}}"#, "x".repeat(2000));
     publish(&place, port, 1);

@@ -272,7 +272,7 @@ fn a_message_whose_key_is_taken_there_stays() {
 }
 
 #[test]
-fn what_a_worker_has_stays_and_is_said() {
+fn messages_of_a_running_worker_stay_and_are_reported() {
     let place = Sandbox::new();
     let (here, there) = (file(&place, "old"), file(&place, "new"));
     let old = open(&here);

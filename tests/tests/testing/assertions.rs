@@ -33,7 +33,7 @@ const ALL: &str = r#"these:
   5 `send_email` {"to":"later"} (delayed, due in 1m)"#;
 
 #[test]
-fn what_was_published_instead_is_listed() {
+fn a_failed_assertion_lists_the_other_publications() {
     let pulpo = kit();
     let found = pulpo.assert_published::<SendEmail>(|m| m.body().to == "waits");
     assert_eq!(found.id().unwrap(), &"4");
@@ -56,7 +56,7 @@ fn what_was_published_instead_is_listed() {
 }
 
 #[test]
-fn what_a_run_came_to_instead_is_said() {
+fn a_failed_assertion_names_the_outcome_of_the_run() {
     let pulpo = kit();
     let run = "attempt 1 of message 4 (`send_email`), which was done,";
     assert_eq!(
@@ -78,7 +78,7 @@ fn what_a_run_came_to_instead_is_said() {
 }
 
 #[test]
-fn nothing_published_is_said() {
+fn an_assertion_says_that_nothing_was_published() {
     let pulpo = TestPulpo::new();
     let said = failure(|| drop(pulpo.assert_published::<SendEmail>(|_| true)));
     assert_eq!(said, "expected a published `send_email` that fits, got nothing: no message was published");

@@ -159,7 +159,7 @@ fn refused<J: pulpo::Job + Debug + Clone>(body: J) -> String {
 }
 
 #[test]
-fn what_no_worker_could_read_is_refused_with_its_path() {
+fn a_body_that_no_worker_could_read_is_refused_with_its_path() {
     let price = |now, before: f64, more| Price { now, before: BTreeMap::from([("mon".to_owned(), before)]), more };
     let head = "the body of the job `tariff` cannot be written as JSON: ";
     let error = refused(price(Some(f64::NAN), 1.0, json!(1)));

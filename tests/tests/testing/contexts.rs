@@ -24,7 +24,7 @@ fn a_context_says_what_the_test_says() {
 }
 
 #[test]
-fn what_a_handler_publishes_goes_out_with_the_commit() {
+fn publications_of_a_handler_go_out_with_the_commit() {
     let pulpo = TestPulpo::new().state(Board::default());
     let context = pulpo.context().build();
     order(Order { mails: vec!["ada".into()], fail: false }, &context).unwrap();
@@ -36,7 +36,7 @@ fn what_a_handler_publishes_goes_out_with_the_commit() {
 }
 
 #[test]
-fn what_a_handler_discards_does_not_go_out() {
+fn discarded_follow_ups_do_not_go_out() {
     let pulpo = TestPulpo::new();
     let context = pulpo.context().build();
     context.publish(email("ada")).unwrap();

@@ -28,7 +28,7 @@ fn so_is_what_follows_from_it() {
 }
 
 #[test]
-fn one_that_fails_is_published_all_the_same() {
+fn a_job_that_fails_inline_is_still_published() {
     let pulpo = kit();
     pulpo::publish(email("down")).unwrap();
     pulpo.assert_retried_after::<SendEmail>(10 * SECOND..=15 * SECOND);

@@ -130,7 +130,7 @@ fn a_job_is_running_in_the_eyes_of_its_handler() {
 }
 
 #[test]
-fn what_is_done_is_kept_for_as_long_as_is_said() {
+fn done_messages_are_kept_for_the_set_time() {
     let pulpo = kept(Retention::default().done(Duration::from_secs(60)).buried(Duration::from_secs(600)));
     let (done, buried) = (publish(&pulpo, &[1]), publish(&pulpo, &[]));
     pulpo.drain();

@@ -11,7 +11,7 @@ fn kit() -> TestPulpo {
 }
 
 #[test]
-fn nothing_runs_by_itself() {
+fn nothing_runs_until_the_test_runs_it() {
     let pulpo = kit();
     let sent = pulpo.publish(email("ada")).unwrap();
     assert!(pulpo.state_of::<Board>().lines().is_empty());
@@ -45,7 +45,7 @@ fn each_test_has_a_queue_of_its_own() {
 }
 
 #[test]
-fn what_is_urgent_comes_first() {
+fn urgent_messages_come_first() {
     let pulpo = kit();
     pulpo.publish(email("later")).unwrap();
     pulpo.publish(Message::new(email("first")).priority(1)).unwrap();
@@ -73,7 +73,7 @@ fn each_end_of_a_run_is_told() {
 }
 
 #[test]
-fn what_follows_from_a_job_runs_after_it() {
+fn follow_ups_of_a_job_run_after_it() {
     let pulpo = kit();
     pulpo.publish(Order { mails: vec!["a".into(), "b".into(), "a".into()], fail: false }).unwrap();
     pulpo.assert_none_published::<SendEmail>();
@@ -121,7 +121,7 @@ fn a_drain_lists_each_message_of_a_batch() {
 }
 
 #[test]
-fn what_no_handler_knows_waits_and_is_buried() {
+fn a_message_without_a_handler_waits_and_is_buried() {
     let pulpo = kit();
     let text = r#"{"header": {"request_type": "from_the_future"}, "body": {}}"#;
     pulpo.queue().enqueue(vec![NewMessage::new("pulpo", "from_the_future", text)]).unwrap();
@@ -132,7 +132,7 @@ fn what_no_handler_knows_waits_and_is_buried() {
 }
 
 #[test]
-fn what_cannot_be_read_is_buried() {
+fn an_unreadable_message_is_buried() {
     let pulpo = kit();
     for (text, reason) in [
         ("{", "expected a message in JSON"),

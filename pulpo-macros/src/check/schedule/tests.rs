@@ -42,7 +42,7 @@ fn a_field_is_a_set_of_its_values() {
 }
 
 #[test]
-fn what_is_no_value_of_a_field_is_refused() {
+fn a_wrong_value_of_a_field_is_refused() {
     for (index, text) in [
         (0, "60"),
         (0, "-1"),

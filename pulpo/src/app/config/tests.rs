@@ -314,7 +314,7 @@ fn a_secret_is_in_no_error_and_in_no_debug_text() {
 }
 
 #[test]
-fn what_is_not_used_is_checked_too() {
+fn unused_settings_are_checked_too() {
     let (_folder, path) = file("pulpo.toml", "queue = \"memory:\"\n\n[beanstalkd_queue_adapter]\nport = \"x\"\n");
     let error = load(Some(&path), &[], &[]).expect_err("refused");
     let expected = ":4: expected `beanstalkd_queue_adapter.port` to be a whole number from 1 to 65535, got \"x\"";

@@ -271,7 +271,7 @@ fn a_text_as_deep_as_serde_json_reads_is_read_and_no_deeper() {
 }
 
 #[test]
-fn what_is_borrowed_from_a_text_is_not_copied() {
+fn borrowed_text_is_not_copied() {
     let text = r#"{"a":"one"}"#;
     let mut found = None;
     let read = json::read(text, &mut |part| {

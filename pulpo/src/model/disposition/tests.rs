@@ -92,7 +92,7 @@ fn a_fatal_failure_buries_at_once() {
 }
 
 #[test]
-fn what_cannot_be_read_is_buried_without_an_attempt() {
+fn an_unreadable_message_is_buried_without_an_attempt() {
     assert_eq!(
         after_run(&first_attempt(), RunEnd::Unreadable(MessageError::NotAnObject("null"))),
         bury("expected a message with header and body, got null", false)
@@ -192,7 +192,7 @@ fn a_stop_gives_back_uncounted() {
 }
 
 #[test]
-fn what_fails_after_a_stop_was_asked_for_is_released_uncounted() {
+fn a_run_that_fails_after_a_stop_was_requested_is_released_uncounted() {
     // Also in the last attempt.
     let at = AttemptState { stopping: true, failed: 19, ..first_attempt() };
     let reason = |why: &str| format!("{why} (while its worker was shutting down: not counted)");
@@ -264,7 +264,7 @@ fn a_reason_is_never_empty() {
 }
 
 #[test]
-fn what_was_cancelled_is_buried_however_its_run_ended() {
+fn a_cancelled_job_is_buried_however_its_run_ended() {
     let at = AttemptState { cancelled: true, ..first_attempt() };
     let endings = [
         RunEnd::Done,

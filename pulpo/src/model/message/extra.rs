@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_value_holds_is_shown_as_its_text_and_written_as_it_was() {
+    fn json_that_no_value_holds_is_shown_as_its_text_and_written_unchanged() {
         let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
         for written in ["1e400", r#""\ud800""#, deep.as_str()] {
             let extra = read(&[("a", written)]);

@@ -192,7 +192,7 @@ fn header_keys_of_others_are_handed_on_exactly_as_they_were_written() {
 }
 
 #[test]
-fn what_is_wrong_with_a_message_is_named() {
+fn the_fault_of_a_message_is_named() {
     for (text, reason) in [
         ("", "expected a message in JSON, got text that is not: EOF while parsing a value at line 1 column 0"),
         (

@@ -107,7 +107,7 @@ fn a_local_time_that_comes_twice_is_the_first_one() {
 }
 
 #[test]
-fn what_runs_every_hour_or_oftener_neither_pauses_nor_doubles() {
+fn hourly_and_more_frequent_entries_neither_pause_nor_double() {
     let changes = [
         ("Europe/Berlin", "2026-03-29T01:00:00Z"),
         ("Europe/Berlin", "2026-10-25T01:00:00Z"),
@@ -169,7 +169,7 @@ fn an_entry_is_known_by_its_text() {
 }
 
 #[test]
-fn what_was_missed_is_run_as_the_policy_says() {
+fn missed_times_run_as_the_policy_says() {
     let nightly = entry("0 3 * * *", UTC);
     let (settled, now) = (time("2026-11-20T12:00:00Z"), time("2026-11-23T09:00:00Z"));
     let away = Attendance(now);

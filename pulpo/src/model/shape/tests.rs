@@ -101,7 +101,7 @@ body.wait.secs: u64
 }
 
 #[test]
-fn what_is_no_object_has_a_shape_too() {
+fn bodies_other_than_objects_have_a_shape_too() {
     assert_eq!(shape::<u8>(), "body: u8\n");
     assert_eq!(shape::<Option<Id>>(), "body: u64, or null\n");
     assert_eq!(shape::<Box<[String]>>(), "body: list\nbody[]: text\n");
@@ -157,7 +157,7 @@ struct Flat {
 }
 
 #[test]
-fn what_serde_hides_is_opaque_at_its_path() {
+fn a_part_that_serde_hides_is_opaque_at_its_path() {
     let internal = "object with type: A | B, such as {\"type\":\"A\"} {\"type\":\"B\",\"x\":1} {\"type\":\"B\",\"x\":0} \
                     {\"type\":\"B\",\"x\":255}";
     assert_eq!(shape::<Internal>(), format!("body: {internal}\n"));
@@ -232,7 +232,7 @@ fn types_of_one_name_are_told_apart() {
 }
 
 #[test]
-fn each_change_is_another_shape_and_a_new_name_of_a_type_is_none() {
+fn each_change_is_another_shape_and_a_new_name_of_a_type_is_not() {
     #[derive(Deserialize)]
     #[expect(dead_code, reason = "only its type matters")]
     struct Renamed {

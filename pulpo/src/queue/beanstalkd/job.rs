@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_tells_of_a_job_is_read() {
+    fn the_statistics_of_a_job_are_read() {
         let text = "---\nid: 1\ntube: \"a:b\"\nstate: delayed\npri: 5\nage: 10\ndelay: 7\nttr: 60\ntime-left: 3\n\
                     file: 1\nreserves: 4\ntimeouts: 1\nreleases: 2\nburies: 1\nkicks: 1\n";
         let job = JobStats::read(text, 1).unwrap();

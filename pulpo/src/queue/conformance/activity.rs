@@ -61,7 +61,7 @@ pub(super) fn a_queue_keeps_activity_or_says_that_it_does_not(harness: &dyn Harn
     }
 }
 
-pub(super) fn what_has_happened_is_counted_once(harness: &dyn Harness) {
+pub(super) fn each_event_is_counted_once(harness: &dyn Harness) {
     let Some(log) = log(harness) else { return };
     for name in ["done", "retried", "buried", "expired"] {
         harness.put(message(name));
@@ -97,7 +97,7 @@ pub(super) fn what_has_happened_is_counted_once(harness: &dyn Harness) {
     }
 }
 
-pub(super) fn what_a_person_cancels_is_counted_as_no_failure(harness: &dyn Harness) {
+pub(super) fn a_cancelled_job_does_not_count_as_a_failure(harness: &dyn Harness) {
     let Some(log) = log(harness) else { return };
     if !harness.queue().capabilities().cancels {
         return;
@@ -116,7 +116,7 @@ pub(super) fn what_a_person_cancels_is_counted_as_no_failure(harness: &dyn Harne
     expect(log, &last_hour(harness, ActivityStep::Minute), [3, 0, 0, 1, 0]);
 }
 
-pub(super) fn what_follows_from_a_job_is_counted_as_published(harness: &dyn Harness) {
+pub(super) fn follow_ups_of_a_job_are_counted_as_published(harness: &dyn Harness) {
     let Some(log) = log(harness) else { return };
     harness.put(message("first"));
     let mut consumer = harness.consumer();
@@ -140,7 +140,7 @@ pub(super) fn a_run_that_ended_with_its_worker_is_counted_as_failed(harness: &dy
     expect(log, &last_hour(harness, ActivityStep::Minute), [1, 0, 1, 0, 0]);
 }
 
-pub(super) fn what_happened_before_is_left_out(harness: &dyn Harness) {
+pub(super) fn earlier_events_are_left_out(harness: &dyn Harness) {
     let Some(log) = log(harness) else { return };
     harness.put(message("x"));
     expect(log, &last_hour(harness, ActivityStep::Hour), [1, 0, 0, 0, 0]);

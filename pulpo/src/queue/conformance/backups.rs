@@ -4,7 +4,7 @@ use super::harness::Harness;
 use super::steps::{ConsumerExt as _, HarnessExt as _, delay, message};
 use crate::queue::{Filter, QueueError, Settlement, StoredMessage};
 
-pub(super) fn a_backup_is_a_new_file_of_the_size_that_is_said(harness: &dyn Harness) {
+pub(super) fn a_backup_is_a_new_file_of_the_reported_size(harness: &dyn Harness) {
     harness.put(message("x"));
     let folder = std::env::temp_dir().join(format!("pulpo-backup-{:016x}", fastrand::u64(..)));
     std::fs::create_dir(&folder).expect("a folder");

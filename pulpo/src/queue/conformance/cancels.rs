@@ -59,7 +59,7 @@ fn assert_is_buried_instead(result: &Result<(), QueueError>, lease: &Lease) {
     assert!(matches!(result, Err(QueueError::Cancelled { id }) if *id == lease.id), "{result:?}");
 }
 
-pub(super) fn what_waits_is_buried_when_it_is_cancelled(harness: &dyn Harness) {
+pub(super) fn a_waiting_message_is_buried_when_it_is_cancelled(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
@@ -110,7 +110,7 @@ pub(super) fn cancel_picks_what_the_filter_says(harness: &dyn Harness) {
     consumer.settle(&first, &mut Settlement::commit()).expect_err("buried");
 }
 
-pub(super) fn what_runs_is_buried_however_its_run_ends(harness: &dyn Harness) {
+pub(super) fn a_cancelled_run_is_buried_however_it_ends(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
@@ -136,7 +136,7 @@ pub(super) fn what_runs_is_buried_however_its_run_ends(harness: &dyn Harness) {
     }
 }
 
-pub(super) fn a_commit_that_was_put_off_is_none_if_it_was_cancelled(harness: &dyn Harness) {
+pub(super) fn a_deferred_commit_does_not_count_if_the_job_was_cancelled(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
@@ -216,7 +216,7 @@ pub(super) fn a_cancelled_run_whose_lease_ends_never_runs_again(harness: &dyn Ha
     assert_cancelled(harness, &id, 0);
 }
 
-pub(super) fn what_is_given_back_unrun_is_buried_if_it_was_cancelled(harness: &dyn Harness) {
+pub(super) fn a_message_given_back_unrun_is_buried_if_it_was_cancelled(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }

@@ -26,7 +26,7 @@ fn edit(harness: &dyn Harness, id: &MessageId, edit: Edit) -> Edited {
     harness.queue().edit(id, &edit).expect("edit")
 }
 
-pub(super) fn what_waits_can_be_edited(harness: &dyn Harness) {
+pub(super) fn a_waiting_message_can_be_edited(harness: &dyn Harness) {
     if !edits(harness) {
         return;
     }
@@ -66,7 +66,7 @@ pub(super) fn what_waits_can_be_edited(harness: &dyn Harness) {
     assert_eq!(consumer.take().lease.id, other);
 }
 
-pub(super) fn what_does_not_wait_cannot_be_edited(harness: &dyn Harness) {
+pub(super) fn a_message_that_does_not_wait_cannot_be_edited(harness: &dyn Harness) {
     if !edits(harness) {
         return;
     }

@@ -135,7 +135,7 @@ pub(super) fn several_that_are_settled_together_each_have_a_result(harness: &dyn
     }
 }
 
-pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
+pub(super) fn deferred_commits_are_made_at_the_end(harness: &dyn Harness) {
     let ids: Vec<_> = (0..5).map(|n| harness.put(message(&n.to_string()))).collect();
     let mut consumer = harness.consumer();
     let mut worked = Vec::new();
@@ -164,7 +164,7 @@ pub(super) fn what_was_put_off_is_done_at_the_end(harness: &dyn Harness) {
     assert_eq!(in_order(harness, drain(&mut consumer)), in_order(harness, texts));
 }
 
-pub(super) fn what_was_put_off_for_too_long_is_lost(harness: &dyn Harness) {
+pub(super) fn a_commit_deferred_for_too_long_is_lost(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
     let mut other = harness.consumer();
     let new = other.take();
@@ -257,7 +257,7 @@ pub(super) fn touch_says_which_of_several_leases_are_lost(harness: &dyn Harness)
     }
 }
 
-pub(super) fn what_follows_from_a_job_is_kept_with_its_commit(harness: &dyn Harness) {
+pub(super) fn follow_ups_of_a_job_are_kept_with_its_commit(harness: &dyn Harness) {
     let id = harness.put(message("first"));
     let mut consumer = harness.consumer();
     let first = consumer.take();

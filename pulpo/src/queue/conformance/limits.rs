@@ -80,7 +80,7 @@ fn put_all(harness: &dyn Harness, messages: impl IntoIterator<Item = NewMessage>
     harness.queue().enqueue(messages.into_iter().collect()).expect("enqueue");
 }
 
-pub(super) fn a_rate_lets_so_many_start_in_any_time(harness: &dyn Harness) {
+pub(super) fn a_rate_bounds_the_starts_in_any_period(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -104,7 +104,7 @@ pub(super) fn a_rate_lets_so_many_start_in_any_time(harness: &dyn Harness) {
     assert_eq!((waits.state, waits.attempts), (MessageState::Ready, 0));
 }
 
-pub(super) fn what_is_limited_hides_nothing_behind_it(harness: &dyn Harness) {
+pub(super) fn a_limited_message_hides_nothing_behind_it(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -143,7 +143,7 @@ pub(super) fn a_queue_that_is_named_twice_counts_once(harness: &dyn Harness) {
     assert_eq!(start_all(&mut consumer, &two_run), 1);
 }
 
-pub(super) fn a_limit_lets_so_many_run(harness: &dyn Harness) {
+pub(super) fn a_limit_bounds_the_running_jobs(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -506,7 +506,7 @@ pub(super) fn a_message_that_does_not_run_is_no_start(harness: &dyn Harness) {
     }
 }
 
-pub(super) fn what_is_leased_ahead_and_given_back_is_no_start(harness: &dyn Harness) {
+pub(super) fn a_message_leased_ahead_and_given_back_is_not_a_start(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }

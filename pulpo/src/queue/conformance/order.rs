@@ -26,7 +26,7 @@ pub(super) fn a_delayed_message_takes_its_place_when_due(harness: &dyn Harness) 
     assert_order(harness, &come(&mut *consumer, &DequeueFilter::all()), &["first", "second", "third"]);
 }
 
-pub(super) fn a_delay_in_the_past_is_none(harness: &dyn Harness) {
+pub(super) fn a_delay_in_the_past_does_not_count(harness: &dyn Harness) {
     harness.put(delay(message("due"), harness.in_seconds(-60)));
     assert_eq!(drain(&mut harness.consumer()), ["due"]);
 }

@@ -125,7 +125,7 @@ fn prune(keeping: &dyn Keeping) -> u64 {
     }
 }
 
-pub(super) fn what_is_done_is_kept_for_a_time(harness: &dyn Harness) {
+pub(super) fn done_messages_are_kept_for_a_time(harness: &dyn Harness) {
     let Some(keeping) = keeping(harness) else { return };
     keeping.set_retention(Retention::default().done(4 * SECOND));
     let mut consumer = harness.consumer();
@@ -181,7 +181,7 @@ pub(super) fn what_is_done_is_kept_for_a_time(harness: &dyn Harness) {
     assert!(harness.queue().peek(&waits).expect("peek").is_none());
 }
 
-pub(super) fn what_is_buried_is_kept_for_a_time(harness: &dyn Harness) {
+pub(super) fn buried_messages_are_kept_for_a_time(harness: &dyn Harness) {
     let Some(keeping) = keeping(harness) else { return };
     keeping.set_retention(Retention::default().buried(4 * SECOND));
     let mut consumer = harness.consumer();

@@ -53,7 +53,7 @@ pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
     assert_eq!(in_order(harness, came), in_order(harness, vec![other.to_owned(), "three".to_owned()]));
 }
 
-pub(super) fn a_pause_ends_by_itself(harness: &dyn Harness) {
+pub(super) fn a_pause_with_an_end_ends(harness: &dyn Harness) {
     if !pauses(harness) {
         return;
     }
@@ -81,7 +81,7 @@ pub(super) fn a_resume_ends_a_wait(harness: &dyn Harness) {
     assert_eq!(waited.as_ref().map(text).as_deref(), Some("x"));
 }
 
-pub(super) fn what_is_not_paused_can_be_resumed(harness: &dyn Harness) {
+pub(super) fn a_queue_that_is_not_paused_can_be_resumed(harness: &dyn Harness) {
     if !pauses(harness) {
         return;
     }

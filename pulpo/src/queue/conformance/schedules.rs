@@ -191,7 +191,7 @@ pub(super) fn a_time_that_two_entries_share_is_one_occurrence(harness: &dyn Harn
     assert_eq!(count(harness), 1);
 }
 
-pub(super) fn what_is_paused_is_not_caught_up(harness: &dyn Harness) {
+pub(super) fn a_paused_schedule_is_not_caught_up(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     begin(store, "every 1s", start);
@@ -222,7 +222,7 @@ pub(super) fn entries_without_a_worker_for_long_are_forgotten(harness: &dyn Harn
     assert!(schedules.entry("report", "old").is_none() && schedules.entry("report", "new").is_some());
 }
 
-pub(super) fn what_was_published_elsewhere_is_noted(harness: &dyn Harness) {
+pub(super) fn a_time_that_was_published_elsewhere_is_noted(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     begin(store, "every 1s", start);

@@ -350,7 +350,7 @@ pub(super) fn a_kick_leaves_a_message_whose_key_is_taken(harness: &dyn Harness) 
     assert_eq!(harness.queue().kick(&Filter::all()).expect("kick"), 1);
 }
 
-pub(super) fn what_follows_from_a_job_is_unique_too(harness: &dyn Harness) {
+pub(super) fn follow_ups_of_a_job_are_unique_too(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }

@@ -104,7 +104,7 @@ pub(super) fn a_worker_is_listed_with_what_it_runs(harness: &dyn Harness) {
     workers.remove_worker(1).expect("remove");
 }
 
-pub(super) fn what_is_only_leased_ahead_does_not_run(harness: &dyn Harness) {
+pub(super) fn a_message_that_is_only_leased_ahead_does_not_count_as_running(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
     let mut consumer = harness.consumer();
     workers.report_worker(1, &report("shop", &["conformance"], 1, harness)).expect("report");

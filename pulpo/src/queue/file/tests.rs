@@ -186,7 +186,7 @@ fn the_rows_of_outboxes_are_forgotten_an_hour_after_they_and_their_messages_are_
 }
 
 #[test]
-fn what_wakes_all_queues_writes_into_no_file_but_theirs() {
+fn waking_all_queues_writes_only_into_their_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = at_nine();
     let queue = open(folder.path(), &clock);

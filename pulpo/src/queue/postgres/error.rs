@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_try_cannot_help_is_no_reason_to_try_again() {
+    fn an_error_that_another_try_cannot_help_is_not_transient() {
         for (code, expected) in [
             ("53100", Kind::Full),
             ("53300", Kind::Transient),

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said() {
+    fn a_faulty_parameter_is_refused() {
         for (url, expected) in [
             ("postgres://db/shop?schema=1st", "`schema`"),
             ("postgres://db/shop?schema=a-b", "`schema`"),

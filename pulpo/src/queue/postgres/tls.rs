@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_said() {
+    fn a_faulty_parameter_is_refused() {
         for wrong in ["sslmode=", "sslmode=verify", "sslmode=allow", "sslmode=Require"] {
             let error = Tls::of_url(&format!("postgres://db/shop?{wrong}")).expect_err(wrong);
             assert!(error.contains("expected disable, prefer, require, verify-ca or verify-full"), "{error}");

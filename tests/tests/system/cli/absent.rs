@@ -61,7 +61,7 @@ fn looking_makes_nothing_where_there_is_no_queue() {
 }
 
 #[test]
-fn what_is_no_queue_is_called_what_it_is() {
+fn a_folder_without_a_queue_is_named_as_such() {
     let place = Sandbox::new();
     for folder in ["text", "folder/queue.db", "other"] {
         std::fs::create_dir_all(place.path(folder)).expect("made");

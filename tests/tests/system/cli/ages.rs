@@ -29,7 +29,7 @@ fn fresh_failure() -> Sandbox {
 }
 
 #[test]
-fn what_failed_a_second_ago_is_not_old() {
+fn a_failure_of_a_second_ago_is_not_old() {
     let place = fresh_failure();
     let old = ["--state", "buried", "--older", "30d"];
     assert_eq!(well(&place, &[&["list"][..], &old].concat()), "no messages\n");
@@ -46,7 +46,7 @@ fn what_failed_a_second_ago_is_not_old() {
 }
 
 #[test]
-fn what_failed_long_ago_is_old() {
+fn a_failure_of_long_ago_is_old() {
     let place = fresh_failure();
     age(&place, 0, 35);
     assert!(well(&place, &["list"]).contains(" 35days ago "), "so says SINCE");

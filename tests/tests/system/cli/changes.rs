@@ -19,7 +19,7 @@ fn fill(place: &Sandbox) {
 }
 
 #[test]
-fn what_failed_is_kicked_by_what_it_is() {
+fn failed_messages_are_kicked_by_filters() {
     both(|place| {
         fill(place);
         assert_eq!(well(place, &["kick", "--reason", "bad", "--dry-run"]), "would kick 4 messages\n");
@@ -35,7 +35,7 @@ fn what_failed_is_kicked_by_what_it_is() {
 }
 
 #[test]
-fn several_ids_are_seen_to_each_by_itself() {
+fn several_ids_are_handled_one_by_one() {
     both(|place| {
         fill(place);
         let all = as_json(place, &["list", "--json"]);
@@ -56,7 +56,7 @@ fn several_ids_are_seen_to_each_by_itself() {
 }
 
 #[test]
-fn what_is_picked_is_deleted_only_by_who_is_sure() {
+fn deleting_by_filters_wants_a_confirmation() {
     both(|place| {
         fill(place);
         for arguments in [&["delete", "--state", "buried"][..], &["purge", "side"], &["purge", "--all", "--json"]] {
@@ -75,7 +75,7 @@ fn what_is_picked_is_deleted_only_by_who_is_sure() {
 }
 
 #[test]
-fn what_a_worker_has_stays() {
+fn messages_of_a_running_worker_stay() {
     both(|place| {
         well(place, &["publish", "nap", "--body", "60000"]);
         let worker = place.start(place.command(WORKER, &["work"]));

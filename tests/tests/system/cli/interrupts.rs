@@ -117,7 +117,7 @@ fn a_line_to_begin_with_needs_lines() {
 }
 
 #[test]
-fn what_is_published_is_told_though_standard_output_is_full() {
+fn published_ids_are_told_though_standard_output_is_full() {
     let place = Sandbox::new();
     let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
     let mut command = place.command(WORKER, &["publish", "echo", "--payload", "x", "--count", "3", "--json"]);

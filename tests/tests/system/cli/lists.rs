@@ -162,7 +162,7 @@ fn ten_thousand_messages_are_published_listed_and_purged() {
 }
 
 #[test]
-fn who_has_seen_enough_may_close_the_pipe() {
+fn a_reader_may_close_the_pipe_early() {
     both(|place| {
         well(place, &["publish", "echo", "--payload", &"x".repeat(1000), "--count", "200"]);
         for arguments in [&["list", "--limit", "0", "--json"][..], &["stats", "--watch", "100ms"]] {

@@ -108,7 +108,7 @@ fn answered(place: &Sandbox, arguments: &str, meanwhile: impl FnOnce(), answer: 
 }
 
 #[test]
-fn who_is_asked_may_say_no() {
+fn a_question_may_be_answered_with_no() {
     for place in [Sandbox::new(), Sandbox::with_beanstalkd()] {
         bury(&place);
         let (code, said) = answered(&place, "kick --all", || {}, "n\n");

@@ -105,7 +105,7 @@ fn an_operator_looks_filters_opens_retries_and_pauses() {
 }
 
 #[test]
-fn what_changes_is_shown_without_a_reload_and_comes_from_nowhere_else() {
+fn changes_are_shown_without_a_reload_and_come_from_nowhere_else() {
     let place = Sandbox::new();
     some_jobs(&place, 3);
     let served = Served::start(&place, &[], &[]);
@@ -273,7 +273,7 @@ fn the_keyboard_alone_filters_selects_and_edits() {
 }
 
 #[test]
-fn what_was_unfolded_stays_so_when_the_page_is_refreshed() {
+fn an_unfolded_part_stays_unfolded_when_the_page_is_refreshed() {
     let place = Sandbox::new();
     some_jobs(&place, 3);
     let served = Served::start(&place, &[], &[]);

@@ -107,7 +107,7 @@ fn a_job_that_waits_is_edited() {
 }
 
 #[test]
-fn what_cannot_be_edited_is_said() {
+fn an_edit_that_is_refused_says_why() {
     let place = Sandbox::new();
     some_jobs(&place, 1);
     let served = Served::start(&place, &["--allow-changes"], &[]);
@@ -166,7 +166,7 @@ fn a_job_whose_unique_key_is_taken_stays_buried_and_says_why() {
 }
 
 #[test]
-fn what_failed_runs_and_results_say_is_never_a_part_of_the_page() {
+fn texts_of_failed_runs_and_results_are_never_a_part_of_the_page() {
     let place = Sandbox::new();
     let hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u{202e}\u{1b}[2J";
     let bounces = publish(&place, &json!({"to": hostile, "comes_to": "bounces"}), &[]);
@@ -199,7 +199,7 @@ fn results_are_hidden_with_the_bodies() {
 }
 
 #[test]
-fn what_a_page_deletes_is_in_no_file_of_the_queue() {
+fn jobs_deleted_by_a_page_are_in_no_file_of_the_queue() {
     let place = Sandbox::new();
     let bodies =
         ["fails", "bounces", "", "panics"].map(|comes_to| json!({"to": "ada@example.com", "comes_to": comes_to}));

@@ -133,7 +133,7 @@ fn each_page_of_a_long_queue_in_postgresql_is_there_soon() {
 }
 
 #[test]
-fn what_is_rare_is_found_a_part_at_a_time() {
+fn rare_jobs_are_found_a_part_at_a_time() {
     let place = Sandbox::new();
     fill(&place, 120_000);
     let served = Served::start(&place, &[], &[]);

@@ -221,7 +221,7 @@ fn jobs_that_match_are_cancelled_and_buttons_that_do_not_fit_are_left_out() {
 }
 
 #[test]
-fn what_a_message_says_is_never_a_part_of_the_page() {
+fn the_text_of_a_message_is_never_a_part_of_the_page() {
     let place = Sandbox::new();
     let hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u{202e}\u{1b}[2J";
     some_jobs(&place, 1);

@@ -49,7 +49,7 @@ fn schedules_are_shown_run_paused_and_resumed() {
 }
 
 #[test]
-fn who_only_looks_changes_no_schedule() {
+fn a_read_only_dashboard_changes_no_schedule() {
     let place = begun();
     let served = Served::by(SCHEDULED, &place, &[], &[]);
     assert!(!served.page("/schedules").contains("Run now"));

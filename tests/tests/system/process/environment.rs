@@ -45,7 +45,7 @@ const ONCE: [&str; 5] =
     ["work", "--set", "shutdown_after_number_of_empty_iterations=1", "--set", "sleep_duration=10ms"];
 
 #[test]
-fn what_container_tooling_injects_is_ignored_in_silence() {
+fn variables_that_container_tooling_injects_are_ignored_silently() {
     let place = Sandbox::new();
     for arguments in [&["publish", "talk", "--body", "\"x\""][..], &["check"], &["config"], &["stats"], &ONCE] {
         let said = with(&place, arguments, INJECTED);

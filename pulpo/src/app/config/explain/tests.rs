@@ -42,7 +42,7 @@ fn each_key_tells_its_value_and_where_it_comes_from() {
 }
 
 #[test]
-fn what_the_short_form_says_comes_from_there() {
+fn values_of_the_short_form_come_from_it() {
     let environment = [
         ("PULPO_QUEUE", "beanstalkd://other:7/shop"),
         ("PULPO_BEANSTALKD_QUEUE_ADAPTER__HOST", "unused"),

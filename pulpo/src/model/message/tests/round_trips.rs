@@ -268,7 +268,7 @@ enum Nested {
 }
 
 #[test]
-fn what_is_nested_deeper_than_a_reader_goes_is_refused_and_no_level_before() {
+fn bodies_nested_deeper_than_a_reader_goes_are_refused_and_no_level_before() {
     let lists = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
     comes_back(lists(127));
     assert!(refused(&lists(128)).contains("[0][0]: expected at most 127 levels"), "{}", refused(&lists(128)));
@@ -287,7 +287,7 @@ fn what_is_nested_deeper_than_a_reader_goes_is_refused_and_no_level_before() {
 }
 
 #[test]
-fn what_its_own_type_does_not_read_is_refused() {
+fn a_body_that_its_own_type_does_not_read_is_refused() {
     /// Is written without a field that its reader needs.
     #[derive(Clone, Debug, Serialize, Deserialize)]
     struct Skipped {
@@ -343,7 +343,7 @@ fn what_its_own_type_does_not_read_is_refused() {
 }
 
 #[test]
-fn a_body_that_is_not_read_back_is_written_all_the_same() {
+fn a_body_that_is_not_read_back_is_still_written() {
     #[derive(Serialize, Deserialize)]
     struct Skipped {
         #[serde(skip_serializing)]
@@ -355,7 +355,7 @@ fn a_body_that_is_not_read_back_is_written_all_the_same() {
 }
 
 #[test]
-fn what_does_not_say_how_it_is_written_is_guessed() {
+fn a_type_that_does_not_say_how_it_is_written_is_guessed() {
     fn body<B: DeserializeOwned>(text: &str) -> B {
         let text = format!(r#"{{"header":{{"request_type":"x"}},"body":{text}}}"#);
         Incoming::read(text.as_bytes()).expect("a message").body().decode().expect("it fits")

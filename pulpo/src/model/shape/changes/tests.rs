@@ -147,7 +147,7 @@ struct CheckedMore {
 }
 
 #[test]
-fn what_cannot_be_checked_is_told_and_an_example_shows_it() {
+fn a_type_that_cannot_be_checked_is_reported_and_an_example_shows_it() {
     let unread = compared::<Checked, CheckedMore>(&[]);
     assert!(unread.unseen.contains("body.sku"), "{unread:?}");
     assert_eq!(kinds(unread), []);

@@ -58,7 +58,7 @@ fn each_answer_of_the_server_is_known() {
 }
 
 #[test]
-fn what_is_no_answer_ends_the_connection() {
+fn an_unknown_answer_ends_the_connection() {
     for said in [
         "HTTP/1.1 400 Bad Request\r\n",
         "INSERTED\r\n",

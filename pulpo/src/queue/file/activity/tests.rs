@@ -83,7 +83,7 @@ fn minutes_become_hours() {
 }
 
 #[test]
-fn what_waits_is_known_for_the_end_of_each_step() {
+fn the_number_of_waiting_messages_is_known_for_the_end_of_each_step() {
     let timed = Timed::new();
     let start = timed.clock.now();
     timed.publish(3);
@@ -107,7 +107,7 @@ fn what_waits_is_known_for_the_end_of_each_step() {
 }
 
 #[test]
-fn what_is_too_old_goes() {
+fn numbers_that_are_too_old_are_deleted() {
     let timed = Timed::new();
     // A type that is no longer used leaves nothing behind either.
     timed.publish_of("given up");
@@ -142,7 +142,7 @@ fn a_clock_that_is_set_back_loses_nothing() {
 }
 
 #[test]
-fn what_was_not_committed_is_not_counted() {
+fn a_run_that_was_not_committed_is_not_counted() {
     let timed = Timed::new();
     timed.publish(1);
     let mut consumer = timed.consumer();

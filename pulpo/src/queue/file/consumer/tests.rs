@@ -107,7 +107,7 @@ fn look(queue: &FileQueue) -> Result<Found<Vec<Leased<Run>>>, super::super::stor
 }
 
 #[test]
-fn a_look_in_vain_takes_no_lock_that_others_need() {
+fn a_look_that_finds_nothing_takes_no_lock_that_others_need() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
     let mut consumer = consumer(&queue);
@@ -160,7 +160,7 @@ fn a_stop_waits_shortly_for_another_process_that_writes() {
 }
 
 #[test]
-fn what_is_left_to_others_says_since_when_until_something_else_becomes_of_it() {
+fn a_message_left_to_others_says_since_when_until_it_is_settled() {
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
     let queue = FileQueue::memory(false, Arc::new(clock.clone())).expect("a queue");
     publish(&queue, 1);

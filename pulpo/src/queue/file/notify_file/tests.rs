@@ -52,7 +52,7 @@ fn only_the_queue_that_is_meant_is_woken() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_is_not_ours_in_the_folder_is_neither_followed_nor_written() {
+fn files_of_others_in_the_folder_are_neither_followed_nor_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let outside = folder.path().join("outside");
     fs::write(&outside, "precious").expect("written");

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_try_cannot_help_is_no_reason_to_try_again() {
+    fn an_error_that_another_try_cannot_help_is_not_transient() {
         let of = |code| {
             let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
             SqliteError::from(error).into_queue_error("write to", "queue.db")

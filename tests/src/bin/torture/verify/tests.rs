@@ -128,7 +128,7 @@ fn a_burial_has_the_true_reason() {
 }
 
 #[test]
-fn what_was_refused_is_not_there() {
+fn a_refused_publication_is_not_there() {
     let refused = Event::Refused { key: "a".to_owned(), why: String::new() };
     let all = [vec![("p", refused)], run("w", Kind::Succeed, 1, DONE)].concat();
     assert_eq!(wrongs(all), ["its publication was refused, and yet it is there"]);

@@ -114,7 +114,7 @@ mod permissions {
     }
 
     #[test]
-    fn what_is_made_is_for_its_user_alone() {
+    fn created_files_are_for_their_user_alone() {
         let folder = folder();
         let base = folder.path().join("a/b");
         prepare(&base).expect("made");
@@ -124,7 +124,7 @@ mod permissions {
     }
 
     #[test]
-    fn what_is_made_in_a_setgid_folder_is_for_its_group_as_far_as_the_folder_is() {
+    fn files_created_in_a_setgid_folder_are_for_its_group_as_far_as_the_folder_is() {
         for (of_folder, of_file) in [(0o2770, 0o660), (0o2775, 0o660), (0o2750, 0o640), (0o2700, 0o600)] {
             let folder = folder();
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(of_folder)).expect("set");

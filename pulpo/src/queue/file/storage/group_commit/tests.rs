@@ -115,7 +115,7 @@ fn commit_for_tasks(group: &Group) -> usize {
 }
 
 #[test]
-fn what_waits_goes_into_one_group() {
+fn waiting_writes_go_into_one_group() {
     let group = group();
     let (has_begun, go) = gate(&group);
     let first = spawn(&group, 1);
@@ -221,7 +221,7 @@ fn an_executor_that_panics_keeps_no_thread_from_being_told() {
 }
 
 #[test]
-fn what_a_task_has_begun_is_kept_though_the_task_is_dropped() {
+fn a_write_that_a_task_has_begun_is_kept_though_the_task_is_dropped() {
     let group = group();
     let task = Task::start(&group, 2);
     assert!(task.poll().is_pending());
@@ -231,7 +231,7 @@ fn what_a_task_has_begun_is_kept_though_the_task_is_dropped() {
 }
 
 #[test]
-fn what_was_left_to_a_committer_that_did_not_start_is_written() {
+fn tasks_left_to_a_committer_that_did_not_start_are_written() {
     let group = without_committer();
     let mut task = None;
     let started = group.start_committer(|| {
@@ -261,7 +261,7 @@ fn what_was_left_to_a_committer_that_did_not_start_is_written() {
 }
 
 #[test]
-fn what_was_left_to_the_committer_is_written_before_its_end() {
+fn tasks_left_to_the_committer_are_written_before_its_end() {
     let group = group();
     drop(Task::start(&group, 2));
     group.end_committer();
@@ -271,7 +271,7 @@ fn what_was_left_to_the_committer_is_written_before_its_end() {
 }
 
 #[test]
-fn what_the_committer_could_not_write_any_more_is_written_with_the_drop() {
+fn tasks_that_the_committer_could_not_write_are_written_with_the_drop() {
     let group = group();
     drop(Task::start(&group, 2));
     // Its thread has heard that it is to lead, and finds nothing left to lead.

@@ -125,7 +125,7 @@ fn a_newer_schema_is_refused_and_not_touched() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_and_not_touched() {
+fn a_file_that_is_not_ours_is_refused_and_not_touched() {
     let folder = folder();
     let file = folder.path().join("queue.db");
     fs::write(&file, "this is not a database, whatever it is called: ".repeat(50)).expect("written");
@@ -199,7 +199,7 @@ fn a_copy_beside_the_log_of_another_database_is_refused_and_not_touched() {
 }
 
 #[test]
-fn what_is_done_leaves_nothing_of_its_text_in_the_file() {
+fn a_done_message_leaves_nothing_of_its_text_in_the_file() {
     use crate::queue::file::FileQueue;
     use crate::queue::{NewMessage, QueueAdapter as _};
     let folder = folder();

@@ -54,7 +54,7 @@ fn one_that_cannot_be_written_does_not_take_the_others_with_it() {
 }
 
 #[test]
-fn a_full_disk_is_said_and_what_was_there_stays() {
+fn a_full_disk_is_reported_and_earlier_messages_stay() {
     let writer = writer();
     writer.with_connection(|connection| connection.execute_batch("PRAGMA max_page_count = 8").expect("set"));
     let mut kept = 0;
@@ -75,7 +75,7 @@ fn a_full_disk_is_said_and_what_was_there_stays() {
 }
 
 #[test]
-fn what_follows_from_a_job_is_synced_and_its_commit_alone_is_not() {
+fn follow_ups_of_a_job_are_synced_and_its_commit_alone_is_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(crate::clock::SystemClock::new());
     let queue = FileQueue::open(folder.path(), false, clock).expect("a queue");
