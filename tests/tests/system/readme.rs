@@ -123,7 +123,14 @@ fn compilers(text: &str) -> Vec<String> {
 fn the_documents_name_the_oldest_compiler_of_the_workspace() {
     let manifest = read("Cargo.toml");
     let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("a version");
-    let files = ["README.md", "pulpo/README.md", "CONTRIBUTING.md", "RELEASING.md", "CHANGELOG.md"];
+    let files = [
+        "README.md",
+        "pulpo/README.md",
+        "CONTRIBUTING.md",
+        "RELEASING.md",
+        "CHANGELOG.md",
+        ".github/workflows/check.yml",
+    ];
     for file in files {
         let named = compilers(&read(file));
         assert!(!named.is_empty(), "{file} names a version");
