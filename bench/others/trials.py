@@ -154,12 +154,18 @@ def odd(entry, stores, command, run, column):
     say(entry, f"odd {column}", f"left {look(entry, stores, place)}; said {worker.errors[-2:]}")
 
 
-def kill(entry, stores, command, run):
+def begun(entry, stores, command, run):
+    """A worker that has begun a job which never ends, and its store."""
     place = stores.fresh(entry.store)
     run(entry, place, "put", "slow")
-    first = Worker(command(entry, place, "work", "2"))
-    assert first.wait("began slow", 60) is not None
+    worker = Worker(command(entry, place, "work", "2"))
+    assert worker.wait("began slow", 60) is not None
     time.sleep(1)
+    return worker, place
+
+
+def kill(entry, stores, command, run):
+    first, place = begun(entry, stores, command, run)
     first.kill()
     second = Worker(command(entry, place, "work", "2"))
     again = second.wait("began slow", LONG)
@@ -171,11 +177,7 @@ def shared(entry, stores, command, run):
     """Whether a second worker process takes a job that the first one runs."""
     if entry.store != "sqlite":
         return
-    place = stores.fresh(entry.store)
-    run(entry, place, "put", "slow")
-    first = Worker(command(entry, place, "work", "2"))
-    assert first.wait("began slow", 60) is not None
-    time.sleep(1)
+    first, place = begun(entry, stores, command, run)
     second = Worker(command(entry, place, "work", "2"))
     again = second.wait("began slow", LONG)
     first.kill()

@@ -194,17 +194,23 @@ fn publish_and_fork_while_busy(times: usize) -> Done {
         })
         .collect();
     for _ in 0..times {
-        match fork()? {
-            Fork::Child => {
-                publish("child", 1)?;
-                publish_async("child", 1)?;
-                std::process::exit(0);
-            }
-            Fork::Parent(child) => drop(waitpid(child)?),
-        }
+        publish_in_a_fork()?;
     }
     over.store(true, Ordering::SeqCst);
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    Ok(())
+}
+
+/// Publishes from a fork, both ways, and waits for its end.
+fn publish_in_a_fork() -> Done {
+    match fork()? {
+        Fork::Child => {
+            publish("child", 1)?;
+            publish_async("child", 1)?;
+            std::process::exit(0);
+        }
+        Fork::Parent(child) => drop(waitpid(child)?),
+    }
     Ok(())
 }
 
@@ -237,14 +243,7 @@ fn fork_at_the_first_use(times: u64) -> Done {
         while begun.elapsed() < moment {
             std::hint::spin_loop();
         }
-        match fork()? {
-            Fork::Child => {
-                publish("child", 1)?;
-                publish_async("child", 1)?;
-                std::process::exit(0);
-            }
-            Fork::Parent(child) => drop(waitpid(child)?),
-        }
+        publish_in_a_fork()?;
         threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
         std::process::exit(0);
     }
