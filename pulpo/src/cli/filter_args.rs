@@ -31,7 +31,8 @@ pub(super) struct FilterArgs {
     /// Only messages with this text in their last error
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub(super) reason: Option<String>,
-    /// Only those with this value in their body, such as to=ada@example.com or address.city=London; all, if repeated
+    /// Only messages with this value in their body, such as to=ada@example.com or address.city=London; repeated, with
+    /// all of them
     #[arg(long, value_name = "FIELD=VALUE")]
     pub(super) body: Vec<BodyField>,
 }

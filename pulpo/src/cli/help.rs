@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_example_does_stands_below_it() {
+    fn the_explanation_of_an_example_stands_below_it() {
         let wide = "Examples:\n  check          exits 1 and says what is wrong,\n                 with file and line\n  \
                     publish send_email --body '{}'\n                 publishes one job\n\nIt changes nothing.";
         let narrow = "Examples:\n  check\n      exits 1 and says what is wrong, with file and line\n  \

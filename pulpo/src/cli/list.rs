@@ -21,7 +21,7 @@ Examples:
   list --state buried                    those that failed for good, newest first
   list --state buried --reason timeout   those with this in their last error
   list --queue mail --older 1h           those in a queue for more than an hour
-  list --state done --type import        what is done and kept, see `keep_done`
+  list --state done --type import        done messages that are kept, see `keep_done`
   list --body to=ada@example.com         those with this value in their body
   list --after 4711                      the next page, after this message
   list --state ready,delayed --limit 0 --json | jq length

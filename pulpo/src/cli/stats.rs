@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taller_than_the_terminal_is_cut() {
+    fn text_taller_than_the_terminal_is_cut() {
         let text = "1\n2\n3\n4\n5\n";
         assert_eq!([fitted(text, None), fitted(text, Some(6))], [text, text]);
         assert_eq!(fitted(text, Some(5)), "1\n2\n3\n… 2 more rows\n");

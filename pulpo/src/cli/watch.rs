@@ -28,7 +28,7 @@ Examples:
   watch                 each job that starts, reports progress, ends or fails, until Ctrl-C
   watch --type import   only the imports
   watch --json | jq -r 'select(.event == \"failed\") | .error'
-                        why runs fail, as they do
+                        print why runs fail, when they do
 
 It looks at the running jobs once in each interval. Jobs that start and end between two looks are only counted: \
 `others: 1234 done, 3 failed, 1237 published`. A job that is gone is `done` if it was kept, else `ended (not kept)`.")]

@@ -17,7 +17,7 @@ Examples:
   workers --json | jq -r '.[].running[] | select(.request_type == \"import\").id'
                    the ids of the imports that run
 
-One that was killed is left out within seconds. JOB is the message: `peek` shows it, `cancel` ends it. A job is \
+A killed worker is left out within seconds. JOB is the message: `peek` shows it, `cancel` ends it. A job is \
 listed as running once it has been handed to a handler.")]
 pub(super) struct WorkersArguments {
     #[command(flatten)]

@@ -105,7 +105,9 @@ async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -
     }
     let session = inner == LOGIN || inner == LOGOUT;
     if !site.changes && !session {
-        return Err(forbidden("this dashboard is read-only: start it with --allow-changes".to_owned()));
+        return Err(forbidden(
+            "this dashboard is read-only: start it with --allow-changes (in code: Dashboard::allow_changes)".to_owned(),
+        ));
     }
     let body = std::mem::take(request.body_mut());
     let bytes = axum::body::to_bytes(body, FORM_BYTES).await.map_err(|_| {

@@ -162,7 +162,7 @@ pub(super) fn page(visit: &Visit, title: &str, here: &str, content: &Markup) -> 
                     (content)
                 }
                 footer {
-                    @if !visit.changes { span { "Read-only. Start with --allow-changes to act on jobs." } }
+                    @if !visit.changes { span { "Read-only. To act on jobs, start it with --allow-changes (in code: Dashboard::allow_changes)." } }
                     @if !here.is_empty() { noscript { a href="" { "Refresh this page" } } }
                     span.live role="status" hidden { "Live" }
                 }

@@ -51,6 +51,30 @@ fn each_link_of_a_text_leads_to_a_file_and_a_heading() {
     assert!(seen > 10, "found the links");
 }
 
+/// Returns whether a span of code is the path of a file in this repository, and not in a program of a user.
+fn is_path(span: &str) -> bool {
+    let tops = ["bench", "contrib", "docs", "examples", "fuzz", "pulpo", "pulpo-macros", "scripts", "tests"];
+    let is_plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let is_form = span.split('/').any(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_uppercase()));
+    is_plain && !is_form && span.split_once('/').is_some_and(|(top, _)| tops.contains(&top))
+}
+
+#[test]
+fn each_file_that_a_text_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let (mut gone, mut seen) = (Vec::new(), 0);
+    for Document { name, text } in all() {
+        for path in prose(&text).split('`').skip(1).step_by(2).filter(|span| is_path(span)) {
+            seen += 1;
+            if !root.join(path).exists() {
+                gone.push(format!("{name}: {path}"));
+            }
+        }
+    }
+    assert!(gone.is_empty(), "no such files:\n{}", gone.join("\n"));
+    assert!(seen > 30, "found {seen} paths");
+}
+
 #[test]
 fn each_page_of_the_documentation_is_in_its_index() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");

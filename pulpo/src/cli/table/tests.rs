@@ -51,7 +51,7 @@ this width: PRIORITY, QUEUE
 }
 
 #[test]
-fn what_cannot_be_narrower_is_a_line_for_each_cell() {
+fn a_table_that_cannot_be_narrower_has_a_line_for_each_cell() {
     let expected = " ID          7
  PRIORITY    65536
  QUEUE       mail

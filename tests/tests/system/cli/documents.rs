@@ -12,6 +12,8 @@ use super::well;
 /// The programs that stand for a user's own in the documents.
 const PROGRAMS: [&str; 4] = ["my-worker", "mailer", "quickstart", "cargo run -q --"];
 
+const SCHEDULED: &str = env!("CARGO_BIN_EXE_scheduled_worker");
+
 /// Returns the commands below a program or a command, with what each does.
 pub(super) fn commands(help: &str) -> Vec<(String, String)> {
     let Some((_, listed)) = help.split_once("Commands:\n") else { return Vec::new() };
@@ -145,4 +147,39 @@ fn each_command_that_prints_json_is_described() {
         })
         .collect();
     assert!(gone.is_empty(), "docs/json.md describes {gone:?}, which print no JSON");
+}
+
+/// Returns the headings of a table, or `None` if the line has none.
+fn headings(line: &str) -> Option<Vec<&str>> {
+    let is_heading = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase());
+    let words: Vec<_> = line.split_whitespace().collect();
+    (words.len() > 3 && words.iter().all(|word| is_heading(&word))).then_some(words)
+}
+
+#[test]
+fn each_table_in_a_document_has_the_headings_of_its_command() {
+    let place = Sandbox::new();
+    well(&place, &["publish", "echo", "--payload", "good"]);
+    let said = |command: &str| place.run(SCHEDULED, &[command]).out;
+    let tables: BTreeMap<_, _> = ["list", "schedule", "stats"].map(|command| (command, said(command))).into();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for Document { name, text } in all() {
+        let lines = pulpo_tests::documents::code(&text);
+        for pair in lines.windows(2) {
+            let (command, line) = (&pair[0], &pair[1]);
+            let Some(found) = command.strip_prefix("$ ").and(headings(line)) else { continue };
+            let Some((_, table)) = tables.iter().find(|(name, _)| command.split(' ').any(|word| word == **name)) else {
+                wrong.push(format!("{name}: expected a table of {:?}, got {command}", tables.keys()));
+                continue;
+            };
+            seen += 1;
+            let real = table.lines().next().expect("a line");
+            let indent = |line: &str| line.len() - line.trim_start().len();
+            if headings(real).as_ref() != Some(&found) || indent(real) != indent(line) {
+                wrong.push(format!("{name}: expected {real:?} after {command}, got {line:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 3, "found {seen} tables");
 }
