@@ -44,6 +44,7 @@ mod publish_messages;
 mod queues;
 mod relay;
 mod schedule;
+mod selection;
 mod show;
 mod spool;
 mod stats;

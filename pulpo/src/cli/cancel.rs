@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 
-use super::deed::{CANCEL, Sure, many, named, only_ids};
-use super::filter_args::{FILTERS, FilterArgs, limit};
+use super::deed::{CANCEL, many, named, only_ids};
+use super::filter_args::FILTERS;
+use super::selection::Selection;
 use super::{Done, Open, WrongUsage};
 use crate::message::MessageId;
 use crate::queue::{MessageState, QueueError};
@@ -33,16 +33,8 @@ pub(super) struct CancelArguments {
     /// Only messages in these states: ready, delayed or reserved, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = unburied, conflicts_with = "ids")]
     state: Vec<MessageState>,
-    /// Only messages in this queue
-    #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
-    queue: Option<String>,
     #[command(flatten)]
-    filters: FilterArgs,
-    /// Maximum number of messages, newest first
-    #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
-    limit: Option<usize>,
-    #[command(flatten)]
-    sure: Sure,
+    selection: Selection,
 }
 
 fn unburied(text: &str) -> Result<MessageState, String> {
@@ -56,8 +48,9 @@ fn unburied(text: &str) -> Result<MessageState, String> {
 }
 
 pub(super) fn run(open: Open<'_>, arguments: &CancelArguments, out: &mut dyn Write) -> Done {
-    let CancelArguments { ids, state, queue, filters, limit, sure } = arguments;
-    if ids.is_empty() && state.is_empty() && queue.is_none() && filters.is_empty() {
+    let CancelArguments { ids, state, selection } = arguments;
+    let Selection { filters, sure, .. } = selection;
+    if ids.is_empty() && state.is_empty() && selection.is_empty() {
         return Err(WrongUsage(format!("expected an ID, --state, --queue, {FILTERS}")).into());
     }
     if !ids.is_empty() {
@@ -71,7 +64,6 @@ pub(super) fn run(open: Open<'_>, arguments: &CancelArguments, out: &mut dyn Wri
     if !ids.is_empty() {
         return named(&open()?, &CANCEL, ids, *sure, out);
     }
-    let mut filter = filters.filter(if state.is_empty() { CANCEL.to } else { state }, queue.as_ref());
-    filter.limit = *limit;
+    let filter = selection.filter(if state.is_empty() { CANCEL.to } else { state });
     many(&open, &CANCEL, filters, &filter, *sure, out)
 }

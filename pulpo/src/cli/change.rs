@@ -6,7 +6,8 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::deed::{DELETABLE, DELETE, ERASE, KICK, Sure, many, named, only_ids};
-use super::filter_args::{FILTERS, FilterArgs, limit};
+use super::filter_args::{FILTERS, FilterArgs};
+use super::selection::Selection;
 use super::{Done, Open, WrongUsage};
 use crate::message::MessageId;
 use crate::queue::MessageState;
@@ -36,16 +37,8 @@ pub(super) struct KickArguments {
             ["ids", "queue", "request_type", "older", "newer", "published_before", "published_after", "reason", "body"]
     )]
     all: bool,
-    /// Only messages in this queue
-    #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
-    queue: Option<String>,
     #[command(flatten)]
-    filters: FilterArgs,
-    /// Maximum number of messages, newest first
-    #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
-    limit: Option<usize>,
-    #[command(flatten)]
-    sure: Sure,
+    selection: Selection,
 }
 
 #[derive(Debug, Args)]
@@ -72,16 +65,8 @@ pub(super) struct DeleteArguments {
     /// Only messages in these states: ready, delayed, buried or done, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',', value_parser = free, conflicts_with = "ids")]
     state: Vec<MessageState>,
-    /// Only messages in this queue
-    #[arg(long, value_name = "Q", conflicts_with = "ids", value_parser = NonEmptyStringValueParser::new())]
-    queue: Option<String>,
     #[command(flatten)]
-    filters: FilterArgs,
-    /// Maximum number of messages, newest first
-    #[arg(long, value_name = "N", conflicts_with = "ids", value_parser = limit)]
-    limit: Option<usize>,
-    #[command(flatten)]
-    sure: Sure,
+    selection: Selection,
 }
 
 #[derive(Debug, Args)]
@@ -119,32 +104,31 @@ fn free(text: &str) -> Result<MessageState, String> {
 }
 
 pub(super) fn kick(open: Open<'_>, arguments: &KickArguments, out: &mut dyn Write) -> Done {
-    let KickArguments { ids, all, queue, filters, limit, sure } = arguments;
+    let KickArguments { ids, all, selection } = arguments;
+    let Selection { filters, sure, .. } = selection;
     if !ids.is_empty() {
         only_ids(filters)?;
         return named(&open()?, &KICK, ids, *sure, out);
     }
-    if !all && queue.is_none() && filters.is_empty() {
+    if !all && selection.is_empty() {
         return Err(WrongUsage(format!("expected an ID, --all, --queue, {FILTERS}")).into());
     }
-    let mut filter = filters.filter(&[MessageState::Buried], queue.as_ref());
-    filter.limit = *limit;
-    many(open, &KICK, filters, &filter, *sure, out)
+    many(open, &KICK, filters, &selection.filter(&[MessageState::Buried]), *sure, out)
 }
 
 pub(super) fn delete(open: Open<'_>, arguments: &DeleteArguments, out: &mut dyn Write) -> Done {
-    let DeleteArguments { ids, state, queue, filters, limit, sure } = arguments;
+    let DeleteArguments { ids, state, selection } = arguments;
+    let Selection { filters, sure, .. } = selection;
     if !ids.is_empty() {
         only_ids(filters)?;
         return named(&open()?, &DELETE, ids, *sure, out);
     }
-    if state.is_empty() && queue.is_none() && filters.is_empty() {
+    if state.is_empty() && selection.is_empty() {
         return Err(WrongUsage(format!("expected an ID, --state, --queue, {FILTERS}; `purge` deletes all")).into());
     }
     let erases = state.is_empty() && !filters.body.is_empty();
     let default: &[MessageState] = if erases { &DELETABLE } else { &FREE };
-    let mut filter = filters.filter(if state.is_empty() { default } else { state }, queue.as_ref());
-    filter.limit = *limit;
+    let filter = selection.filter(if state.is_empty() { default } else { state });
     many(open, if erases { &ERASE } else { &DELETE }, filters, &filter, *sure, out)
 }
 
