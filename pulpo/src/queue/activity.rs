@@ -22,6 +22,17 @@ pub trait ActivityLog: Send + Sync {
     }
 }
 
+/// An event in the life of a message that is counted.
+#[cfg(any(feature = "file", feature = "postgres"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Published,
+    Done,
+    Failed,
+    Buried,
+    Expired,
+}
+
 /// The length of a step of [`Activity`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ActivityStep {

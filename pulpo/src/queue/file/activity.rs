@@ -8,6 +8,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params, params};
 
 use super::storage::values::time;
+pub(super) use crate::queue::activity::Event;
 use crate::queue::activity::fill_waiting;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
 
@@ -63,16 +64,6 @@ pub(super) const OLDEST_AMONG: &str = concat!(
     oldest!("level_with_key", "limit_key IS NOT NULL"),
     ")"
 );
-
-/// Something that happens to a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    Published,
-    Done,
-    Failed,
-    Buried,
-    Expired,
-}
 
 /// The number of events of each type in one transaction.
 #[derive(Debug, Default)]

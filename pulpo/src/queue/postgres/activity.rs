@@ -16,6 +16,7 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use crate::clock::lock;
+pub(super) use crate::queue::activity::Event;
 use crate::queue::activity::fill_waiting;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
 
@@ -123,16 +124,6 @@ const READ: Sql = "SELECT at, sum(published)::bigint, sum(done)::bigint, sum(fai
         AND CASE WHEN $4::text IS NULL AND $5::text IS NULL THEN queue = ''
             ELSE queue = coalesce($4, queue) AND queue <> '' AND request_type = coalesce($5, request_type) END
     GROUP BY at ORDER BY at";
-
-/// An event in the life of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Event {
-    Published,
-    Done,
-    Failed,
-    Buried,
-    Expired,
-}
 
 /// The counts of this process that are not written yet.
 #[derive(Debug, Default)]
