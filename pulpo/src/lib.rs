@@ -112,8 +112,8 @@
 //!
 //! The result of a handler decides. `Ok(())` and `()` mean that the job is
 //! done. Any error by `?`, a panic and a timeout are retried with growing
-//! delays, up to `max_attempts`. [`fatal`], [`retry_after`] and [`snooze`] say
-//! something else. The guide lists [all outcomes](guide::failures#all-outcomes).
+//! delays, up to `max_attempts`. Return [`fatal`], [`retry_after`] or
+//! [`snooze`] to choose otherwise. The guide lists [all outcomes](guide::failures#all-outcomes).
 //!
 //! A run that fails after its worker was asked to stop does not count as an
 //! attempt: the message is ready again at once. Only a fatal error still buries

@@ -243,9 +243,9 @@ pub trait Inspection {
         Ok(stats)
     }
 
-    /// Returns a number that is another one once anything in the queue has changed, such as the priority of a message,
-    /// and that costs no more than a glance. It may change without a reason. Open pages of the dashboard are refreshed
-    /// by it. The default is always the same: then they notice what [`stats`](Self::stats) shows.
+    /// Returns a number that changes whenever anything in the queue changes, such as the priority of a message, and
+    /// that is cheap to read. It may change without a reason. Open pages of the dashboard use it to refresh. The
+    /// default never changes: then they only notice what [`stats`](Self::stats) shows.
     ///
     /// # Errors
     /// If the queue cannot be reached.

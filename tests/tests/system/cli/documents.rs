@@ -6,8 +6,9 @@ use std::path::Path;
 
 use pulpo_tests::documents::{Document, all};
 use pulpo_tests::program::Sandbox;
+use serde_json::Value;
 
-use super::well;
+use super::{as_json, well};
 
 /// The programs that stand for a user's own in the documents.
 const PROGRAMS: [&str; 4] = ["my-worker", "mailer", "quickstart", "cargo run -q --"];
@@ -153,7 +154,7 @@ fn each_command_that_prints_json_is_described() {
 fn headings(line: &str) -> Option<Vec<&str>> {
     let is_heading = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase());
     let words: Vec<_> = line.split_whitespace().collect();
-    (words.len() > 3 && words.iter().all(|word| is_heading(&word))).then_some(words)
+    (words.len() > 3 && words.iter().all(is_heading)).then_some(words)
 }
 
 #[test]
@@ -182,4 +183,34 @@ fn each_table_in_a_document_has_the_headings_of_its_command() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(seen > 3, "found {seen} tables");
+}
+
+/// Returns a value as the configuration writes it: `25 seconds by default` as `25s`.
+fn brief(value: &str) -> String {
+    let value = value.trim_end_matches(" by default");
+    value.replace(" seconds", "s").replace(" minutes", "m").replace(' ', "")
+}
+
+#[test]
+fn each_value_behind_the_name_of_a_key_is_its_default() {
+    let keys = as_json(&Sandbox::new(), &["config", "--json"]);
+    let text_of = |value: &Value| value.as_str().expect("a text").to_owned();
+    let keys: BTreeMap<_, _> =
+        keys.as_array().expect("a list").iter().map(|key| (text_of(&key["key"]), text_of(&key["default"]))).collect();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for Document { name, text } in all() {
+        for (key, default) in &keys {
+            let named = format!("`{key}`");
+            let places = text.split(&named).skip(1).filter_map(|rest| rest.trim_start().strip_prefix('('));
+            let values = places.filter_map(|rest| rest.split([')', ',']).next());
+            for value in values.filter(|value| value.starts_with(|c: char| c.is_ascii_digit())) {
+                seen += 1;
+                if brief(value) != *default {
+                    wrong.push(format!("{name}: {key} is {default} by default, and the text says {value}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen > 4, "found {seen} values");
 }
