@@ -99,7 +99,7 @@ pub(super) fn check(arguments: Arguments, place: Place, faults: &mut Faults) -> 
     job.request_type = request_type(&arguments, place, faults);
     job.policy_without_a_name =
         matches!((&arguments.request_type, &job.request_type), (attr::RequestType::Missing, RequestType::Faulty));
-    // What depends on a faulty argument is not a fault too.
+    // An argument that depends on a faulty one is not a fault too.
     let mut given = HashSet::new();
     let mut faulty: HashSet<_> = arguments.malformed.into_iter().collect();
     let mut linger: Option<(Ident, Duration)> = None;

@@ -171,7 +171,7 @@ pub(crate) fn unhandled(registry: &Registry) -> Vec<Problem> {
     registry.unhandled().map(problem).collect()
 }
 
-/// Returns the problem of how this program was built, if any. A worker starts all the same.
+/// Returns the problem of how this program was built, if any. A worker still starts.
 pub(crate) fn build() -> Option<Problem> {
     of_build(cfg!(panic = "abort"))
 }

@@ -77,7 +77,7 @@ pub fn retry_after(delay: Duration, error: impl Into<Box<dyn Error + Send + Sync
 /// job needs is not there yet, or a service takes no more requests for a while.
 ///
 /// On a queue without [`Capabilities::uncounted_rollbacks`], such as
-/// beanstalkd, it counts as an attempt all the same.
+/// beanstalkd, it still counts as an attempt.
 ///
 /// [`Capabilities::uncounted_rollbacks`]: crate::queue::Capabilities
 ///

@@ -19,8 +19,8 @@
 //! - The server cannot enumerate its jobs. [`Inspection::list`] asks for one id after the other, hundreds in one write,
 //!   until it has found as many as there are. Of a few messages in given states, it first asks for the ids around those
 //!   that the server shows without a search. It gives up after [`MAX_SCANNED_IDS`] ids, which takes some seconds, and
-//!   [`Inspection::survey`] returns how many it has not seen. A kick or a deletion by queue and state alone reaches
-//!   them all the same.
+//!   [`Inspection::survey`] returns how many it has not seen. A kick or a deletion by queue and state alone still
+//!   reaches them.
 //! - There is no archive and no backup; copy the server's own log (`-b`) instead. The statistics do not distinguish
 //!   request types, and for ready messages they show how long the next one has waited, not the oldest.
 //! - The server does not report when a job was released, kicked or reserved.
@@ -75,7 +75,7 @@
 //!
 //! A job on the server has no field for a reason, and its body cannot change. So a burial first puts a note, a second
 //! job, into the tube `pulpo.reasons`: `{"of": 42, "reason": "…", "at": "…"}`, delayed by 136 years, so that no worker
-//! gets it. Note and burial go in one write. A message whose note the server refuses is buried all the same.
+//! gets it. Note and burial go in one write. A message whose note the server refuses is still buried.
 //!
 //! - [`Inspection::list`] comes across the notes. They have ids too, and so take up some of its [`MAX_SCANNED_IDS`].
 //! - [`Inspection::peek`] of a buried message has to look for its note, among the ids from the newest down to its own.

@@ -193,7 +193,7 @@ pub fn a_committer_that_does_not_start_strands_no_thread() {
     committers.into_iter().for_each(|committer| committer.join().expect("no panic"));
 }
 
-/// What a dropped task has begun is written when the writer is dropped immediately afterwards.
+/// A write that a dropped task has begun is made when the writer is dropped immediately afterwards.
 pub fn a_writer_that_is_dropped_loses_nothing() {
     let group = Arc::new(GroupCommit::new(Numbers::default()));
     let committer = commit_for_tasks(&group);

@@ -332,7 +332,7 @@ impl Model for Life {
                 "no lease lasts for longer than a ttr from now on",
                 |_, state: &State| !matches!(state.at, At::Leased { ends, .. } if ends > state.now + TTR),
             ),
-            Property::always("what a dead worker had is found while another one lives", |model, state: &State| {
+            Property::always("messages of a dead worker are found while another one lives", |model, state: &State| {
                 let mut actions = Vec::new();
                 model.actions(state, &mut actions);
                 let is_stuck = |by: usize| matches!(state.workers[by], Worker::Dead { .. }) && state.any_is_up();

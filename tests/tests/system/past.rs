@@ -210,7 +210,7 @@ fn after_a_clean_stop_nothing_of_what_was_done_is_left_in_a_large_file() {
         let said = place.run_with_input(WORKER, &arguments, &mails.collect::<String>());
         assert_eq!(said.code, 0, "{}", said.err);
     };
-    // The file is larger than what is rewritten, until most of it is done; what stays is more than a little.
+    // The file is too large to be rewritten until most of it is done, and more than a little of it stays.
     publish_many("ada-", 3_000, &[]);
     publish_many("bob-", 3_000, &["--delay", "1h"]);
     publish_many("ada-", 3_000, &[]);

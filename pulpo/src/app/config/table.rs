@@ -416,7 +416,7 @@ pub(super) const LAST: &[Key] = &[
               publish",
         of: Of::Handler {
             read: |handler, entry| {
-                let expected = "\"off\": when a handler runs is said in its attribute";
+                let expected = "\"off\": the attribute of a handler sets when it runs";
                 let off = entry.text().ok().filter(|text| text == "off").ok_or_else(|| entry.refuse(expected));
                 set(&mut handler.schedule, off.map(|_| Some(false)))
             },

@@ -91,7 +91,7 @@ macro_rules! ready {
 const READY: Sql = ready!("10000", "");
 
 /// Notes how many messages were ready at the end of the last minute, unless that is
-/// known. What has happened since then is taken off.
+/// known. Later events are subtracted.
 const NOTE: Sql = concat!(
     "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
     missing AS MATERIALIZED (SELECT minute FROM date_trunc('minute', now()) AS minute

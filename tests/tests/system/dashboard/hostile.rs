@@ -150,7 +150,7 @@ fn on(place: &Sandbox) {
     let served = Served::start(place, &["--allow-changes"], &[]);
     look_at_each_page(place, &served);
     ask_each_command(place);
-    // What the worker says of them is shown too.
+    // The worker reports them, and its reports are shown too.
     let settings = ["sleep_duration=100ms", "shutdown_after_number_of_empty_iterations=2", "unknown_type_grace=0s"];
     let work: Vec<_> = ["work"].into_iter().chain(settings.iter().flat_map(|one| ["--set", *one])).collect();
     let said = place.run(WORKER, &work);

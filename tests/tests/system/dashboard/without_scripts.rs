@@ -50,7 +50,7 @@ fn without_scripts_an_operator_sees_and_does_the_same() {
         fill(client, "#token", "open sesame").await;
         click(client, "//button[text()='Log in']").await;
         shows(client, "Last buried").await;
-        // What has changed is shown by a link.
+        // A link shows the changes.
         let said = place.run(WORKER, &["publish", "talk", "--payload", "news"]);
         assert_eq!(said.code, 0, "{}", said.err);
         click(client, "//footer//a[text()='Refresh this page']").await;

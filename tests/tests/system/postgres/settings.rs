@@ -56,7 +56,7 @@ fn a_rate_holds_whatever_the_session_makes_of_dates() {
             let mut take = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue");
             let (first, second) = (take().expect("the first"), take().expect("the second"));
             assert!(take().is_none(), "{zone}: a third one started, by key: {of_key}, notify: {notify}");
-            // A start that was none is given back, and that alone.
+            // Only a start that does not count is given back.
             let mut left = Settlement::leave_to_others(Duration::ZERO, "not mine");
             seat.settle(&second.lease, &mut left).expect("settled");
             let mut take = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue");
