@@ -14,9 +14,12 @@ on_each_queue! {
     a_worker_that_is_told_to_stop_ends_its_job_first
     a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back
     a_job_of_a_killed_worker_runs_again_elsewhere
+    an_urgent_job_comes_soon_though_thousands_fell_due_before_it
 }
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+/// Its job `until` lasts until a file exists, and its job `note` records a text.
+const OPERATOR: &str = env!("CARGO_BIN_EXE_operator_worker");
 const PUBLISHER: &str = env!("CARGO_BIN_EXE_publisher");
 
 /// Starts two workers that do nothing yet, since the queue is paused.
@@ -171,4 +174,44 @@ fn a_job_of_a_killed_worker_runs_again_elsewhere(place: &Sandbox) {
     other.signal("TERM");
     assert_eq!(other.end(), 0);
     assert_eq!(place.record().matches("asleep").count(), 2);
+}
+
+fn an_urgent_job_comes_soon_though_thousands_fell_due_before_it(place: &Sandbox) {
+    let publish = |arguments: &[&str]| {
+        let said = place.run(OPERATOR, &[&["publish"], arguments].concat());
+        assert_eq!(said.code, 0, "{}", said.err);
+    };
+    let file = place.path("go").display().to_string();
+    publish(&["note", "--payload", "usual", "--count", "6000", "--delay", "1s"]);
+    publish(&["note", "--payload", "urgent", "--priority", "0", "--delay", "2s"]);
+    publish(&["until", "--payload", &file, "--priority", "1"]);
+    let counted = || {
+        let said = place.run(OPERATOR, &["stats", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&said.out).expect("JSON")["counts"].clone()
+    };
+    let sum = |state: &str| {
+        let counts = counted();
+        counts.as_array().expect("a list").iter().filter_map(|of| of[state].as_u64()).sum::<u64>()
+    };
+    until("all are due", || sum("ready") == 6002);
+    // Its lane is busy while they become ready.
+    let worker = place.start(place.command(OPERATOR, &["work", "--concurrency", "1"]));
+    until("the job runs", || sum("reserved") > 0);
+    let waiting = || {
+        if place.has_database() {
+            return place.ask_database("SELECT count(*) FROM SCHEMA.message WHERE state = 1").trim() != "0";
+        }
+        let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+        let delayed = "SELECT count(*) FROM message WHERE due IS NOT NULL";
+        database.query_row(delayed, [], |row| row.get::<_, i64>(0)).expect("counted") > 0
+    };
+    until("all are ready", || place.has_server() || !waiting());
+    // Messages that were leased for the lane ahead of time have gone back.
+    until("it has only that job", || sum("reserved") == 1);
+    std::fs::write(&file, "").expect("written");
+    until("others have run", || !place.record().is_empty());
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0, "{}", place.log());
+    let first = place.record().lines().next().map(str::to_owned);
+    assert_eq!(first.as_deref(), Some("urgent none"));
 }

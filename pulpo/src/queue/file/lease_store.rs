@@ -153,7 +153,9 @@ fn lease_next(
     // this time.
     let expiry = us.lease_expiry.look(asked, &*us.clock);
     let now = expiry.now();
-    expiry.apply(&us.lease_expiry, connection, &us.process_lock, us.folder.as_deref())?;
+    if expiry.apply(&us.lease_expiry, connection, &us.process_lock, us.folder.as_deref())? {
+        us.maintenance.end_more_delays();
+    }
     let (queues, resumed) = pauses::leave_out(connection, &request.queues, now)?;
     let wanted = Wanted { at_once: request.at_once, ahead: request.ahead };
     let picked = limits::next(connection, &queues, &request.filter, wanted, &us.search_points.reach(), now)?;

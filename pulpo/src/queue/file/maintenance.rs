@@ -1,5 +1,5 @@
 //! The background thread beside the lanes: it writes deferred commits, releases messages that were leased ahead and
-//! that no lane takes, and ends the leases of dead processes.
+//! that no lane takes, ends the leases of dead processes, and makes many delayed messages ready that fall due together.
 //!
 //! It uses real time, since its work concerns the state on the disk.
 
@@ -16,6 +16,9 @@ const DEAD_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after the notification of its end a process may still hold its lock.
 const LOCK_RELEASE_DELAY: Duration = Duration::from_millis(5);
 
+/// The pause between two transactions that make delayed messages ready, for the writes of others.
+pub(super) const BETWEEN_DELAYS: Duration = Duration::from_millis(5);
+
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     upkeep: Arc<Upkeep>,
@@ -23,6 +26,8 @@ pub(super) struct Maintenance {
     any_died: AtomicBool,
     /// When to look for dead processes, in real uptime.
     scan_at: Mutex<Duration>,
+    /// Whether more delays may be over than a lane has ended.
+    has_delays_over: AtomicBool,
 }
 
 impl Maintenance {
@@ -45,6 +50,23 @@ impl Maintenance {
     pub(super) fn scan_dead_processes(&self) {
         self.any_died.store(true, Ordering::SeqCst);
         self.upkeep.wake();
+    }
+
+    /// Requests that all delays that are over are ended. Otherwise an urgent message among them would wait until the
+    /// lanes have taken other ones.
+    pub(super) fn end_more_delays(&self) {
+        self.note_delays_over();
+        self.upkeep.wake();
+    }
+
+    /// Remembers such a request, for the next time at which the thread works.
+    pub(super) fn note_delays_over(&self) {
+        self.has_delays_over.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether there was such a request since the last call.
+    pub(super) fn take_delays_over(&self) -> bool {
+        self.has_delays_over.swap(false, Ordering::SeqCst)
     }
 
     /// Ends the thread, because the queue is closed.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::counts;
-use super::leases::expiry::{AT_ONCE, LeaseExpiry};
+use super::leases::expiry::{AT_ONCE, LeaseExpiry, end_delays};
 use super::leases::lease::LeaseEnder;
 use super::leases::process_lock::{self, ProcessLock};
 use super::limits::SearchPoints;
-use super::maintenance::Maintenance;
+use super::maintenance::{BETWEEN_DELAYS, Maintenance};
 use super::notify_file::NotifyFiles;
 use super::storage::error::SqliteError;
 use super::storage::file_id::FileId;
@@ -187,10 +187,29 @@ impl Shared {
         {
             tracing::debug!(error = chain(&error), "cannot clear the files of traces");
         }
+        let is_more = self.maintenance.take_delays_over() && self.end_delays();
         let scan_in = self.maintenance.scan_in(self.real.uptime());
+        let again_in = if is_more { scan_in.min(BETWEEN_DELAYS) } else { scan_in };
         match self.prefetch.tend(self) {
-            Some(again) => Next::After(again.min(scan_in)),
-            None => Next::Wake(scan_in),
+            Some(again) => Next::After(again.min(again_in)),
+            None => Next::Wake(again_in),
+        }
+    }
+
+    /// Makes some delayed messages ready that are due. Returns whether there may be more.
+    fn end_delays(&self) -> bool {
+        let now = self.now();
+        match self.write(Durability::Lazy, move |connection| end_delays(connection, now)) {
+            Ok(false) => false,
+            Ok(true) => {
+                self.maintenance.note_delays_over();
+                true
+            }
+            // The lanes end some with each claim, and request it again.
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "cannot make delayed messages ready");
+                false
+            }
         }
     }
 

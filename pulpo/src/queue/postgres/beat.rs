@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
 use super::activity;
-use super::claim::{END_DEAD, NextWaits};
+use super::claim::{END_DEAD, NextWaits, PROMOTE};
 use super::connection::{self, Connection, Heard, SocketRuntime, Sql};
 use super::error::PostgresError;
 use super::shared::Shared;
@@ -44,6 +44,9 @@ const SILENT_BEHIND_POOLER: Duration = Duration::from_secs(12);
 
 /// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How often one beat makes a thousand delayed messages ready.
+const PROMOTIONS: usize = 20;
 
 /// Increments our beat. Returns the beats of all others, whether messages are
 /// ready in our queues, when the next wait ends, and which programs may go on.
@@ -241,6 +244,14 @@ impl Thread {
             // A lane may have found nothing since: then it is woken in vain.
             shared.wake();
         }
+        if over(waits.due)
+            && let Err(error) = end_delays(connection)
+        {
+            if error.breaks_connection() {
+                return Err(error);
+            }
+            tracing::debug!(%error, "cannot make delayed messages ready, trying again");
+        }
         let now = shared.real.uptime();
         let mut seen = HashMap::new();
         let mut silent = Vec::new();
@@ -295,4 +306,17 @@ impl Thread {
         self.connection = Some(connection);
         Ok(())
     }
+}
+
+/// Makes delayed messages ready that are due. Each claim does that too, for a thousand of them. If there are more, an
+/// urgent one among them would wait until the lanes have taken other ones.
+fn end_delays(connection: &mut Connection) -> Result<(), PostgresError> {
+    for _ in 0..PROMOTIONS {
+        let rows = connection.run(PROMOTE, &[])?;
+        let ended: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+        if ended == 0 {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -155,29 +155,16 @@ impl Expiry {
     }
 
     /// Makes delayed messages ready that are due, and ends expired leases, a bounded number of each, so that no other
-    /// process waits long. The next transaction continues with the rest.
+    /// process waits long. The next transaction continues with the rest. Returns whether more delays may be over.
     pub(in crate::queue::file) fn apply(
         &self,
         lease_expiry: &LeaseExpiry,
         connection: &Connection,
         us: &ProcessLock,
         base_path: Option<&Path>,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let next = NextWaits::of(connection)?;
-        if next.due.is_some_and(|due| due <= self.now) {
-            let mut counts = Changes::default();
-            let due = connection
-                .prepare_cached("SELECT id, kind FROM message WHERE due <= ?1 ORDER BY due LIMIT ?2")?
-                .query_map([self.now, DUE_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
-            for (_, kind) in &due {
-                counts.remove(*kind, MessageState::Delayed);
-                counts.add(*kind, MessageState::Ready);
-            }
-            let ids: Vec<_> = due.into_iter().map(|(id, _)| id).collect();
-            Ids::split(&ids).iter().try_for_each(|ids| make_ready(connection, ids))?;
-            counts.write(connection)?;
-        }
+        let is_more = next.due.is_some_and(|due| due <= self.now) && end_delays(connection, self.now)?;
         if next.lease_ends.is_some_and(|ends| ends <= self.now) {
             let silent = connection
                 .prepare_cached(
@@ -205,8 +192,25 @@ impl Expiry {
                 lease_expiry.shortened();
             }
         }
-        Ok(())
+        Ok(is_more)
     }
+}
+
+/// Makes a bounded number of delayed messages ready that are due. Returns whether there may be more.
+pub(in crate::queue::file) fn end_delays(connection: &Connection, now: i64) -> rusqlite::Result<bool> {
+    let mut counts = Changes::default();
+    let due = connection
+        .prepare_cached("SELECT id, kind FROM message WHERE due <= ?1 ORDER BY due LIMIT ?2")?
+        .query_map([now, DUE_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<Vec<(i64, i64)>>>()?;
+    for (_, kind) in &due {
+        counts.remove(*kind, MessageState::Delayed);
+        counts.add(*kind, MessageState::Ready);
+    }
+    let ids: Vec<_> = due.into_iter().map(|(id, _)| id).collect();
+    Ids::split(&ids).iter().try_for_each(|ids| make_ready(connection, ids))?;
+    counts.write(connection)?;
+    Ok(ids.len() as i64 == DUE_AT_ONCE)
 }
 
 /// Makes these delayed messages ready.

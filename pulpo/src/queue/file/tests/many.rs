@@ -1,5 +1,7 @@
 //! Many messages at once: each is treated by its own state, and no transaction takes long.
 
+use std::time::Instant;
+
 use super::*;
 
 #[test]
@@ -117,6 +119,34 @@ fn many_that_fall_due_at_once_take_many_short_transactions() {
     // Waiting consumers get them in order.
     let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
     assert_eq!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease.id, "1");
+}
+
+#[test]
+fn an_urgent_message_waits_for_no_lane_while_many_are_overdue() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = at_nine();
+    let queue = open(folder.path(), &clock);
+    let due_in = |seconds| {
+        let mut message = new("a", "job");
+        message.delay = Some(clock.now() + TimeDelta::seconds(seconds));
+        message
+    };
+    queue.enqueue(vec![due_in(1); 3000]).expect("published");
+    let urgent = NewMessage { priority: crate::message::Priority::MOST_URGENT, ..due_in(2) };
+    let urgent = queue.enqueue(vec![urgent]).expect("published").remove(0).id;
+    clock.advance(Duration::from_secs(3));
+    // A lane takes one message, and its job lasts long.
+    let mut lane = queue.consumer(&["a".to_owned()]).expect("a consumer");
+    lane.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message");
+    let end = Instant::now() + Duration::from_secs(120);
+    while one::<i64>(&queue, "SELECT count(*) FROM message WHERE due IS NOT NULL") > 0 {
+        assert!(Instant::now() < end, "they stay delayed");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    assert_counted(&queue);
+    let mut other = open(folder.path(), &clock).consumer(&["a".to_owned()]).expect("a consumer");
+    let next = other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message");
+    assert_eq!(next.lease.id, urgent);
 }
 
 #[test]
