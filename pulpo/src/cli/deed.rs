@@ -210,56 +210,77 @@ fn told(touched: Touched) -> String {
     }
 }
 
+/// What became of messages that were given by their ids.
+#[derive(Default)]
+struct Named<'a> {
+    /// How many a dry run has found.
+    matched: u64,
+    touched: Vec<(&'a MessageId, Touched)>,
+    left: Vec<Left>,
+    problems: Vec<String>,
+}
+
+impl<'a> Named<'a> {
+    fn act(&mut self, pulpo: &Pulpo, deed: &Deed, id: &'a MessageId, dry_run: bool) -> Result<(), QueueError> {
+        let queue = &**pulpo.queue();
+        let missing = || format!("there is no message {id}");
+        let Some(known) = pulpo.resolve(id)? else {
+            self.problems.push(missing());
+            return Ok(());
+        };
+        let mut filter = Filter::all().id(known.clone());
+        filter.states = deed.to.to_vec();
+        if dry_run {
+            self.matched += queue.list(&filter)?.len() as u64;
+        } else {
+            let done = (deed.act)(queue, &filter)?;
+            if done.all > 0 {
+                self.touched.push((id, done));
+                return Ok(());
+            }
+        }
+        match queue.peek(&known)? {
+            None => self.problems.push(missing()),
+            Some(message) if message.state == MessageState::Reserved && deed.to == DELETABLE => {
+                let ends = message.until.map(|until| format!(" {}", show::ago(until))).unwrap_or_default();
+                self.problems.push(format!(
+                    "message {id} is reserved by a worker: wait until it is settled, or its lease ends{ends}"
+                ));
+            }
+            Some(message) if !deed.to.contains(&message.state) => {
+                self.problems.push(format!("message {id} is {}, and {}", message.state, deed.only));
+            }
+            Some(_) if deed.leaves => self.left.extend(Left::find(queue, &known)?),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
 /// Acts on messages given by their ids.
 pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, out: &mut dyn Write) -> Done {
-    let queue = &**pulpo.queue();
-    let (mut matched, mut touched, mut left, mut problems) = (0, Vec::new(), Vec::new(), Vec::new());
+    let mut named = Named::default();
     for (number, id) in ids.iter().enumerate() {
         if ids[..number].contains(id) {
             // The id was given twice, and is done.
             continue;
         }
-        let Some(known) = pulpo.resolve(id)? else {
-            problems.push(format!("there is no message {id}"));
-            continue;
-        };
-        let mut filter = Filter::all().id(known.clone());
-        filter.states = deed.to.to_vec();
-        if sure.dry_run {
-            matched += queue.list(&filter)?.len() as u64;
-        } else {
-            let done = match (deed.act)(queue, &filter) {
-                Ok(done) => done,
-                Err(error) => {
-                    // What is done so far is reported.
-                    problems.push(format!("stopped at message {id}: {}", chain(&error)));
-                    break;
-                }
-            };
-            if done.all > 0 {
-                touched.push((id, done));
-                continue;
-            }
-        }
-        match queue.peek(&known)? {
-            None => problems.push(format!("there is no message {id}")),
-            Some(message) if message.state == MessageState::Reserved && deed.to == DELETABLE => problems.push(format!(
-                "message {id} is reserved by a worker: wait until it is settled, or its lease ends{}",
-                message.until.map(|until| format!(" {}", show::ago(until))).unwrap_or_default()
-            )),
-            Some(message) if !deed.to.contains(&message.state) => {
-                problems.push(format!("message {id} is {}, and {}", message.state, deed.only));
-            }
-            Some(_) if deed.leaves => left.extend(Left::find(queue, &known)?),
-            Some(_) => {}
+        if let Err(error) = named.act(pulpo, deed, id, sure.dry_run) {
+            // What is done so far is reported.
+            named.problems.push(format!("stopped at message {id}: {}", chain(&error)));
+            break;
         }
     }
+    let Named { matched, touched, left, mut problems } = named;
     if !left.is_empty() && !sure.dry_run {
         problems.push(format!("{} stayed buried", counted(left.len() as u64, "message")));
     }
     let done = touched.len() as u64;
-    if done > 0 && deed.erases() {
-        erase(queue, false)?;
+    if done > 0
+        && deed.erases()
+        && let Err(error) = erase(&**pulpo.queue(), false)
+    {
+        problems.push(chain(&*error));
     }
     let running = touched.iter().map(|(_, touched)| touched.running).sum();
     if sure.format.json || sure.dry_run {

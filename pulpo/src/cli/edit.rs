@@ -10,8 +10,10 @@ use serde_json::json;
 use super::show::{self, counted};
 use super::{Done, Format, Open, WrongUsage, names};
 use crate::config::parse_duration;
+use crate::instance::Pulpo;
 use crate::message::MessageId;
 use crate::queue::{Edit, Edited, MessageState, QueueError};
+use crate::report::chain;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -65,23 +67,18 @@ pub(super) fn run(open: Open<'_>, arguments: &EditArguments, out: &mut dyn Write
         if ids[..number].contains(id) {
             continue;
         }
-        let known = pulpo.resolve(id)?;
-        let outcome = match known {
-            None => Edited::Missing,
-            Some(id) if *dry_run => match pulpo.queue().peek(&id)?.map(|message| message.state) {
-                None => Edited::Missing,
-                Some(MessageState::Ready | MessageState::Delayed) => Edited::Changed,
-                Some(state) => Edited::Not(state),
-            },
-            Some(id) => pulpo.queue().edit(&id, &edit)?,
-        };
-        match outcome {
-            Edited::Changed => {
+        match change(&pulpo, id, &edit, *dry_run) {
+            Ok(Edited::Changed) => {
                 matched += 1;
                 edited.extend((!dry_run).then_some(id));
             }
-            Edited::Missing => problems.push(format!("there is no message {id}")),
-            Edited::Not(state) => problems.push(refusal(id, state)),
+            Ok(Edited::Missing) => problems.push(format!("there is no message {id}")),
+            Ok(Edited::Not(state)) => problems.push(refusal(id, state)),
+            Err(error) => {
+                // What is done so far is reported.
+                problems.push(format!("stopped at message {id}: {}", chain(&error)));
+                break;
+            }
         }
     }
     if let Some(unknown) = unknown.filter(|_| matched > 0) {
@@ -96,6 +93,19 @@ pub(super) fn run(open: Open<'_>, arguments: &EditArguments, out: &mut dyn Write
         writeln!(out, "edited {}", show::visible(id.as_str()))?;
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
+}
+
+/// Changes a message, or finds out whether that is possible.
+fn change(pulpo: &Pulpo, id: &MessageId, edit: &Edit, dry_run: bool) -> Result<Edited, QueueError> {
+    let Some(id) = pulpo.resolve(id)? else { return Ok(Edited::Missing) };
+    if !dry_run {
+        return pulpo.queue().edit(&id, edit);
+    }
+    Ok(match pulpo.queue().peek(&id)?.map(|message| message.state) {
+        None => Edited::Missing,
+        Some(MessageState::Ready | MessageState::Delayed) => Edited::Changed,
+        Some(state) => Edited::Not(state),
+    })
 }
 
 fn refusal(id: &MessageId, state: MessageState) -> String {

@@ -146,3 +146,32 @@ fn a_command_that_says_too_little_or_too_much_is_refused() {
     }
     assert!(!place.path("pulpo-data").exists(), "nothing was opened");
 }
+
+#[test]
+fn changes_before_an_error_are_reported() {
+    let place = Sandbox::new();
+    fill(&place);
+    well(&place, &["publish", "echo", "--payload", "x", "--delay", "1h", "--count", "3"]);
+    let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    let refuse = |what: &str| {
+        format!(
+            "CREATE TRIGGER no_{what} BEFORE {what} ON message WHEN old.id IN (3, 7)
+             BEGIN SELECT RAISE(ABORT, 'a fault of the disk'); END"
+        )
+    };
+    database.execute_batch(&[refuse("DELETE"), refuse("UPDATE")].join(";")).expect("made");
+    for (arguments, out) in [
+        (["delete", "2", "3", "4"], "deleted 2\n"),
+        (["kick", "4", "3", "5"], "kicked 4\n"),
+        (["cancel", "6", "7", "8"], "cancelled 6\n"),
+    ] {
+        let said = place.run(WORKER, &arguments);
+        assert_eq!((said.code, said.out.as_str()), (1, out), "{arguments:?}: {}", said.err);
+        let stopped = format!("error: stopped at message {}: ", arguments[2]);
+        assert!(said.err.starts_with(&stopped) && said.err.contains("a fault of the disk"), "{}", said.err);
+    }
+    let said = place.run(WORKER, &["edit", "8", "7", "6", "--priority", "1", "--json"]);
+    let edited: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((said.code, edited), (1, json!({"matched": 1, "edited": 1, "dry_run": false})));
+    assert!(said.err.starts_with("error: stopped at message 7: "), "{}", said.err);
+}
