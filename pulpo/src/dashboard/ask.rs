@@ -52,11 +52,18 @@ impl Questions {
             Ok(Ok(Err(error @ QueueError::Unsupported(_)))) => {
                 Err(Problem::new(StatusCode::NOT_IMPLEMENTED, chain(&error)))
             }
-            // A fault of the request, not of the queue.
+            // Faults of the request, not of the queue.
             Ok(Ok(Err(error @ QueueError::BadQueueName { .. }))) => {
                 Err(Problem::new(StatusCode::BAD_REQUEST, chain(&error)))
             }
-            Ok(Ok(Err(error))) => Err(unavailable(format!("the queue does not answer: {}", chain(&error)))),
+            Ok(Ok(Err(error @ QueueError::NoSuchQueue { .. }))) => {
+                Err(Problem::new(StatusCode::NOT_FOUND, chain(&error)))
+            }
+            Ok(Ok(Err(error @ QueueError::Unavailable { .. }))) => {
+                Err(unavailable(format!("the queue does not answer: {}", chain(&error))))
+            }
+            // It does answer, and refuses: for instance because it is full.
+            Ok(Ok(Err(error))) => Err(unavailable(chain(&error))),
             Ok(Err(_)) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the query panicked")),
             Err(_) => Err(unavailable(format!("the queue did not answer within {PATIENCE:?}"))),
         }

@@ -3,11 +3,15 @@
 //! Some queues count all their jobs for each reading, which takes longer the more jobs there are. So a slow reading is
 //! reused for a while, and open pages take at most a small share of the queue's time.
 
+use std::cmp::Reverse;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use maud::{Markup, html};
+
+use super::html::number;
 use crate::clock::lock;
-use crate::queue::{QueueAdapter, QueueError, Stats};
+use crate::queue::{Counts, QueueAdapter, QueueError, Stats};
 
 /// A reading that took less than this is not reused.
 const QUICK: Duration = Duration::from_millis(20);
@@ -68,9 +72,52 @@ fn shown_for(took: Duration) -> Option<Duration> {
     (took >= QUICK).then(|| (took * TIMES).min(LONGEST))
 }
 
+/// Maximum number of rows of a table of counts. Anybody who can publish can invent any number of types and queues.
+pub(super) const MOST_ROWS: usize = 500;
+
+/// Returns the rows of such a table: all in their order, or those with the most jobs. Rows that have to be there come
+/// first.
+pub(super) fn largest(all: &[Counts], has_to_be_there: impl Fn(&Counts) -> bool) -> Vec<&Counts> {
+    let mut rows: Vec<_> = all.iter().collect();
+    if rows.len() > MOST_ROWS {
+        rows.sort_by_cached_key(|counts| Reverse((has_to_be_there(counts), counts.total())));
+        rows.truncate(MOST_ROWS);
+    }
+    rows
+}
+
+/// Renders a note below the table, if rows are missing.
+pub(super) fn left_out(all: usize) -> Markup {
+    html! {
+        @if all > MOST_ROWS {
+            p.faint { "Showing the " (MOST_ROWS) " with the most jobs of " (number(all as u64)) ". The filters of the jobs find all." }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_with_many_rows_shows_the_largest_and_those_that_have_to_be_there() {
+        let all: Vec<_> = (0..=MOST_ROWS as u64)
+            .map(|number| {
+                let mut counts = Counts::new(format!("queue-{number}"), "job");
+                counts.ready = number;
+                counts
+            })
+            .collect();
+        let names = |rows: Vec<&Counts>| rows.iter().map(|counts| counts.queue.clone()).collect::<Vec<_>>();
+        let shown = names(largest(&all, |_| false));
+        assert_eq!((shown.len(), &*shown[0], &*shown[MOST_ROWS - 1]), (MOST_ROWS, "queue-500", "queue-1"));
+        let shown = names(largest(&all, |counts| counts.ready == 0));
+        assert_eq!((shown.len(), &*shown[0], &*shown[1]), (MOST_ROWS, "queue-0", "queue-500"));
+        let shown = names(largest(&all[..3], |_| false));
+        assert_eq!(shown, ["queue-0", "queue-1", "queue-2"]);
+        assert_eq!(left_out(MOST_ROWS).into_string(), "");
+        assert!(left_out(12_345).into_string().contains("of 12,345."));
+    }
 
     #[test]
     fn a_reading_is_shown_for_longer_the_longer_it_took() {

@@ -11,7 +11,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::access::{LOGIN, LOGOUT, Missing, note_wrong_token, same, session_name};
-use super::html::{Paths, Problem, Visit};
+use super::address::Paths;
+use super::html::{Problem, Visit};
 use super::site::Site;
 use crate::report::{limited_to, visible};
 

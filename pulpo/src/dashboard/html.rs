@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::address::encoded;
+use super::address::{Paths, encoded, without_slash};
 use crate::message::MessageId;
 use crate::queue::{MessageState, Stats};
 use crate::report::{self, visible};
@@ -24,30 +24,6 @@ pub(super) struct Visit {
     pub(super) changes: bool,
     /// Whether the visitor can log out.
     pub(super) token: bool,
-}
-
-/// The paths of a request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Paths<'a> {
-    /// The part that a proxy has removed.
-    pub(super) removed: &'a str,
-    /// The path that has arrived.
-    pub(super) whole: &'a str,
-    /// The part of it that the router of the dashboard sees.
-    pub(super) inner: &'a str,
-    /// The path under which that router is nested, as the program writes it.
-    pub(super) nested: Option<&'a str>,
-}
-
-impl Paths<'_> {
-    /// Returns the path of the dashboard, and whether the overview has a slash at its end. A router that is nested at
-    /// `/jobs` answers there and not at `/jobs/`; one at `/jobs/`, the other way round.
-    fn home(self) -> (String, bool) {
-        let Self { removed, whole, inner, nested } = self;
-        let arrived = whole.strip_suffix(inner).unwrap_or(if inner == "/" { whole } else { "" }).trim_end_matches('/');
-        let slash = arrived.is_empty() || nested.is_some_and(|nested| nested.ends_with('/'));
-        (format!("{removed}{arrived}"), slash)
-    }
 }
 
 impl Visit {
@@ -110,9 +86,8 @@ pub(super) async fn no_such_page(visit: Visit) -> Response {
 
 /// Answers at all other addresses. One with a slash at its end may be that of a page.
 pub(super) async fn elsewhere(visit: Visit, method: Method, uri: Uri) -> Response {
-    let page = uri.path().strip_suffix('/').filter(|page| !page.is_empty() && !uri.path().contains("//"));
-    match page {
-        Some(page) if method == Method::GET => {
+    match without_slash(uri.path()) {
+        Some(page) if method == Method::GET || method == Method::HEAD => {
             let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
             Redirect::temporary(&visit.link(&format!("{page}{query}"))).into_response()
         }
@@ -278,24 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_lead_to_the_path_that_a_browser_sees() {
-        let home = |removed, whole, inner, nested| Paths { removed, whole, inner, nested }.home();
-        for (whole, inner) in [("/", "/"), ("/jobs/1", "/jobs/1"), ("/a/b", "/a/b")] {
-            assert_eq!(home("", whole, inner, None), (String::new(), true), "{whole}");
-            assert_eq!(home("/ops", whole, inner, None), ("/ops".to_owned(), true), "{whole}");
-        }
-        for (whole, inner, nested, slash) in [
-            ("/admin/jobs", "/", "/admin/jobs", false),
-            ("/admin/jobs/jobs/1", "/jobs/1", "/admin/jobs", false),
-            ("/admin/jobs/", "/", "/admin/jobs/", true),
-            ("/admin/jobs/queues", "/queues", "/admin/jobs/", true),
-            // By `nest_service`, which answers at both.
-            ("/admin/jobs/", "/", "/admin/jobs", false),
-            ("/admin/jobs", "/", "/{any}/jobs", false),
-        ] {
-            assert_eq!(home("", whole, inner, Some(nested)), ("/admin/jobs".to_owned(), slash), "{whole}");
-            assert_eq!(home("/x", whole, inner, Some(nested)), ("/x/admin/jobs".to_owned(), slash), "{whole}");
-        }
+    fn the_overview_has_a_slash_at_its_end_or_none() {
         let link = |slash, path| {
             let prefix = "/x".to_owned();
             Visit { prefix, slash, csrf: String::new(), changes: false, token: false }.link(path)

@@ -187,7 +187,7 @@ fn table(visit: &Visit, found: &[StoredMessage], known: &Known<'_>) -> Markup {
                 @for message in found {
                     tr {
                         @if visit.changes {
-                            td.select { input type="checkbox" name="id" value=(message.id.as_str()) aria-label=(format!("Select job {}", message.id.as_str())); }
+                            td.select { input type="checkbox" name="id" value=(message.id.as_str()) aria-label=(format!("Select job {}", foreign(message.id.as_str(), 60))); }
                         }
                         td data-label="ID" { a href=(visit.job(&message.id)) { (foreign(message.id.as_str(), 60)) } }
                         td data-label="State" { (state(message.state)) }

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 
 use super::address::query;
 use super::charts::{Chart, Span};
+use super::counts::{largest, left_out};
 use super::html::{Problem, Visit, age, counted, foreign, live, number, page as whole, unreachable};
 use super::parameters::{Pairs, bad, field};
 use super::site::Site;
@@ -188,6 +189,7 @@ fn tiles(visit: &Visit, stats: &Stats, over_time: Option<&OverTime>, now: DateTi
 /// Renders the table of queues and types, each with its bar.
 fn by_type(visit: &Visit, stats: &Stats, span: Option<Span>, now: DateTime<Utc>) -> Markup {
     let most = stats.counts.iter().map(Counts::total).max().unwrap_or_default();
+    let rows = largest(&stats.counts, |_| false);
     html! {
         h2 { "Jobs by type" }
         @if stats.counts.is_empty() {
@@ -198,8 +200,9 @@ fn by_type(visit: &Visit, stats: &Stats, span: Option<Span>, now: DateTime<Utc>)
                     th { "Type" } th { "Queue" } th.number { "Ready" } th.number { "Running" } th.number { "Delayed" }
                     th.number { "Buried" } th { "Oldest waiting" } th aria-hidden="true" {}
                 } }
-                tbody { @for counts in &stats.counts { (row(visit, counts, stats.paused_until(&counts.queue), most, span, now)) } }
+                tbody { @for counts in rows { (row(visit, counts, stats.paused_until(&counts.queue), most, span, now)) } }
             }
+            (left_out(stats.counts.len()))
         }
     }
 }

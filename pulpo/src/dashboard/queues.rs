@@ -1,5 +1,6 @@
 //! `/queues`: counts by queue; pauses and resumes queues.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use chrono::Utc;
 use maud::{Markup, html};
 
 use super::address::query;
+use super::counts::{largest, left_out};
 use super::html::{Problem, Visit, age, button_of, foreign, live, number, page as whole, secret, unreachable};
 use super::parameters::{Pairs, bad, field};
 use super::site::Site;
@@ -27,14 +29,9 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
     let counts = site.counts.clone();
     let (stats, can_pause) = site.ask(move |queue| Ok((counts.read(queue)?, queue.capabilities().pauses))).await?;
     let now = Utc::now();
-    let mut queues: Vec<Counts> = Vec::new();
+    let mut by_name: BTreeMap<&str, Counts> = BTreeMap::new();
     for counts in &stats.counts {
-        let known = queues.iter().position(|queue| queue.queue == counts.queue);
-        let place = known.unwrap_or_else(|| {
-            queues.push(Counts::new(counts.queue.clone(), ""));
-            queues.len() - 1
-        });
-        let sum = &mut queues[place];
+        let sum = by_name.entry(&counts.queue).or_insert_with(|| Counts::new(counts.queue.clone(), ""));
         sum.ready += counts.ready;
         sum.delayed += counts.delayed;
         sum.reserved += counts.reserved;
@@ -42,11 +39,11 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
         sum.oldest_ready = sum.oldest_ready.into_iter().chain(counts.oldest_ready).min();
     }
     for paused in &stats.paused {
-        if !queues.iter().any(|queue| queue.queue == paused.queue) {
-            queues.push(Counts::new(paused.queue.clone(), ""));
-        }
+        by_name.entry(&paused.queue).or_insert_with(|| Counts::new(paused.queue.clone(), ""));
     }
-    queues.sort_by(|a, b| a.queue.cmp(&b.queue));
+    let queues: Vec<_> = by_name.into_values().collect();
+    // A queue that is paused can be resumed here.
+    let rows = largest(&queues, |counts| stats.paused_until(&counts.queue).is_some());
     let pauses = visit.changes && can_pause;
     let table = html! {
         @if queues.is_empty() {
@@ -58,7 +55,7 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
                     th.number { "Buried" } th { "Oldest waiting" } th { "Paused" } @if pauses { th { "Action" } }
                 } }
                 tbody {
-                    @for counts in &queues {
+                    @for counts in rows {
                         @let paused = stats.paused_until(&counts.queue);
                         tr {
                             td data-label="Queue" {
@@ -87,6 +84,7 @@ async fn content(site: &Site, visit: &Visit) -> Result<Markup, Problem> {
                     }
                 }
             }
+            (left_out(queues.len()))
         }
     };
     Ok(live("queues", &html! { (unreachable(&stats)) (table) }))

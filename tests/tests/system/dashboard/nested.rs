@@ -132,11 +132,26 @@ fn each_link_leads_to_a_page_with_or_without_a_slash_at_the_end() {
             for nowhere in ["/nowhere//", "/jobs//", "/%2e%2e/x"] {
                 assert_eq!(service.get(&format!("{path}{nowhere}")).status, 404, "{nowhere} below {home}");
             }
-            let answer = service.get(&format!("{path}//evil.example/"));
-            let stays = |to: &str| to.starts_with(&format!("{path}/")) && !to.starts_with("//");
-            assert!(answer.header("location").is_none_or(stays), "{:?}", answer.header("location"));
+            // To a browser, a backslash is a slash.
+            let stays = |to: &str| to.starts_with(&format!("{path}/")) && !to.replace('\\', "/").starts_with("//");
+            for outside in ["//evil.example/", "/\\evil.example/", "/\\/evil.example/"] {
+                let answer = service.get(&format!("{path}{outside}"));
+                let to = answer.header("location");
+                assert!(answer.status == 404 || to.is_some_and(stays), "{outside}: {} to {to:?}", answer.status);
+            }
         }
     }
+}
+
+#[test]
+fn no_link_leads_to_another_host_whatever_stands_in_for_a_parameter_of_the_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dashboard = Dashboard::new(pulpo_on(Arc::new(file_queue(folder.path())))).token("open sesame");
+    let service = Service::start(axum::Router::new().nest_service("/{of}/jobs", dashboard.router()));
+    let login = service.get("/\\evil.example/jobs/queues");
+    assert_eq!((login.status, login.header("location")), (303, Some("/%5Cevil.example/jobs/login")));
+    let page = service.get("/%5Cevil.example/jobs/login");
+    assert!(page.status == 200 && page.body.contains("action=\"/%5Cevil.example/jobs/login\""), "{}", page.body);
 }
 
 #[test]

@@ -108,9 +108,8 @@ fn a_job_says_why_it_waits() {
     let file = place.path("go").display().to_string();
     assert_eq!(place.run(WORKER, &["publish", "until", "--payload", &file, "--priority", "0"]).code, 0);
     let worker = place.start(place.command(WORKER, &["work", "--concurrency", "1"]));
-    until("a worker is there", || !served.page(&format!("/jobs/{id}")).contains("no worker serves its queue"));
-    let page = served.page(&format!("/jobs/{id}"));
-    assert!(page.contains("no running worker has a handler for it"), "{page}");
+    let reason = "no running worker has a handler for it";
+    until(reason, || served.page(&format!("/jobs/{id}")).contains(reason));
     let page = served.page("/jobs?type=talk");
     assert!(page.contains("waits for a worker") && !page.contains("handler for it"), "{page}");
     // Another program has handlers for other types than the workers.
@@ -118,7 +117,7 @@ fn a_job_says_why_it_waits() {
     let said = place.run(env!("CARGO_BIN_EXE_mailing_worker"), &["publish", "mail", "--body", "{\"to\": \"ada\"}"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let page = other.page("/jobs?type=mail");
-    assert!(page.contains("no running worker has a handler for it"), "{page}");
+    assert!(page.contains(reason), "{page}");
     let page = other.page("/jobs?type=talk");
     assert!(page.contains("waits for a worker; this program has no handler for it"), "{page}");
     drop(other);
@@ -127,6 +126,32 @@ fn a_job_says_why_it_waits() {
     std::fs::write(&file, "").expect("written");
     worker.signal("TERM");
     worker.end();
+}
+
+#[test]
+fn of_many_queues_the_largest_are_shown_and_those_that_are_paused() {
+    let place = Sandbox::new();
+    some_jobs(&place, 1);
+    let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
+    database.execute_batch("BEGIN").expect("begun");
+    for number in 0..600 {
+        for _ in 0..1 + number / 599 {
+            pulpo_tests::stored::insert(&database, &format!("tenant-{number}"), b"odd", 0, b"{}");
+        }
+    }
+    database.execute_batch("COMMIT").expect("written");
+    let served = Served::start(&place, &["--allow-changes"], &[]);
+    assert_eq!(served.post("/queues/pause", "queue=empty").status, 303);
+    let queues = served.page("/queues");
+    assert_eq!(queues.matches("data-label=\"Queue\"").count(), 500, "{}", queues.len());
+    for part in ["Showing the 500 with the most jobs of 60", ">empty</a>", "until resumed", ">tenant-599</a>"] {
+        assert!(queues.contains(part), "{part}: {queues}");
+    }
+    let overview = served.page("/");
+    assert_eq!(overview.matches("data-label=\"Queue\"").count(), 500, "{}", overview.len());
+    assert!(overview.contains("Showing the 500 with the most jobs of 60") && overview.contains("tenant-599"));
+    // The rest is found by its name.
+    assert_eq!(served.page("/jobs?queue=tenant-7").matches("data-label=\"ID\"").count(), 1);
 }
 
 #[test]

@@ -30,6 +30,11 @@ fn all_that_match_are_retried_on_a_server_too() {
     let task = begun.header("location").expect("where it is shown").to_owned();
     until("it is done", || served.page(&task).contains("Done: retried 30 jobs of 30."));
     assert!(served.page("/jobs?state=buried").contains("No jobs match."));
+    // It knows only queues with messages or workers.
+    let unknown = served.post("/queues/pause", "queue=nowhere");
+    assert!(unknown.status == 404 && unknown.body.contains("has no queue &quot;nowhere&quot;"), "{}", unknown.body);
+    assert_eq!(served.post("/queues/pause", "queue=notes").status, 303);
+    assert_eq!(served.post("/queues/resume", "queue=notes").status, 303);
 }
 
 #[test]
