@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use fork::{Fork, fork, waitpid};
 use pulpo::Pulpo;
+use pulpo_tests::http::get;
 use serde::{Deserialize, Serialize};
 
 /// An action: `note TEXT`, `chdir FOLDER`, `nap MILLISECONDS`, `fork`.
@@ -267,6 +269,49 @@ fn work_in_a_fork() -> Done {
     Ok(())
 }
 
+/// Counts two jobs, and then one in a fork and one more here. The environment says where to serve the metrics.
+fn count_in_a_fork(address: &str) -> Done {
+    let address = address.parse()?;
+    let pulpo = pulpo()?;
+    publish_and_drain("parent", 2, &pulpo)?;
+    match fork()? {
+        Fork::Child => count("child", 1, &pulpo, address),
+        Fork::Parent(child) => {
+            waitpid(child)?;
+            count("parent", 3, &pulpo, address)
+        }
+    }
+}
+
+fn publish_and_drain(whose: &str, count: usize, pulpo: &Pulpo) -> Done {
+    (0..count).try_for_each(|_| published(whose, pulpo.publish(note(whose))))?;
+    pulpo.worker()?.drain()?;
+    Ok(())
+}
+
+/// Works on one more job until the metrics that this process serves have this many, writes down how many they have, and
+/// ends the process.
+fn count(whose: &'static str, expected: u64, pulpo: &Pulpo, address: SocketAddr) -> Done {
+    published(whose, pulpo.publish(note(whose)))?;
+    std::thread::spawn(move || {
+        let end = Instant::now() + Duration::from_secs(60);
+        let done = || {
+            let text = get(address, "/metrics").map(|(_, text)| text).unwrap_or_default();
+            let lines = text.lines().filter(|line| line.starts_with("pulpo_jobs_done_total{"));
+            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+        };
+        let mut counted = done();
+        while counted < expected && Instant::now() < end {
+            std::thread::park_timeout(Duration::from_millis(10));
+            counted = done();
+        }
+        write_down(&format!("{whose} counted {counted}")).expect("written");
+        std::process::exit(0);
+    });
+    pulpo.worker()?.run()?;
+    Err("expected to work until the job is counted".into())
+}
+
 /// Publishes before and after a change of the current folder.
 fn wander(folder: &str) -> Done {
     pulpo::initialize(pulpo::Config::load()?)?;
@@ -291,6 +336,7 @@ fn main() -> Done {
         ["fork-busy", times] => publish_and_fork_while_busy(times.parse()?),
         ["fork-first", times] => fork_at_the_first_use(times.parse()?),
         ["work-in-a-fork"] => work_in_a_fork(),
+        ["count-in-a-fork", address] => count_in_a_fork(address),
         ["wander", folder] => wander(folder),
         _ => Err("expected a way to embed pulpo".into()),
     }

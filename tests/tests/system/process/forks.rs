@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use pulpo_tests::beanstalkd::free_port;
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
@@ -122,4 +123,15 @@ fn a_fork_works_at_a_server_on_connections_of_its_own() {
     for line in ["the child has done 1", "the parent has done 1"] {
         assert!(lines.iter().any(|it| it == line), "{lines:?}");
     }
+}
+
+#[test]
+fn a_fork_counts_in_its_own_metrics_and_its_parent_goes_on_with_its_own() {
+    let place = Sandbox::with_beanstalkd();
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = place.command(EMBEDDER, &["count-in-a-fork", &address]);
+    command.env("PULPO_LISTEN", &address);
+    assert_eq!(place.start(command).end(), 0, "{}", place.log());
+    let counted: Vec<_> = lines(&place).into_iter().filter(|line| line.contains(" counted ")).collect();
+    assert_eq!(counted, ["child counted 1", "parent counted 3"]);
 }
