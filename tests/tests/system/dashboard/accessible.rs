@@ -1,7 +1,7 @@
 //! The pages for a screen reader, on a narrow screen, enlarged, and with forced colours.
 
 use fantoccini::Client;
-use pulpo_tests::browser::{Browser, devtools};
+use pulpo_tests::browser::{Browser, devtools, evaluate};
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::stored::insert;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ fn it_fits_a_narrow_screen_and_twice_the_size() {
             for path in PATHS {
                 client.goto(&format!("{home}{path}")).await.expect("a page");
                 let script = "return document.documentElement.scrollWidth - innerWidth";
-                let over = client.execute(script, Vec::new()).await.expect("a value").as_f64().expect("a number");
+                let over = evaluate(client, script).await.as_f64().expect("a number");
                 assert!(over <= 0.0, "{path} at {width}: {over}");
             }
         }
@@ -100,13 +100,13 @@ fn the_keys_of_the_pictures_keep_their_colours_where_colours_are_forced() {
         client.goto(&format!("http://{}/", served.address)).await.expect("a page");
         let script =
             "return [...document.querySelectorAll('.swatch')].map(one => getComputedStyle(one).backgroundColor)";
-        let colours = client.execute(script, Vec::new()).await.expect("a list");
+        let colours = evaluate(client, script).await;
         let mut colours: Vec<_> = colours.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
         let count = colours.len();
         colours.sort_unstable();
         colours.dedup();
         assert!(count >= 3 && colours.len() == count, "{colours:?}");
-        let moves = client.execute("return document.getAnimations().length", Vec::new()).await.expect("a value");
+        let moves = evaluate(client, "return document.getAnimations().length").await;
         assert_eq!(moves.as_u64(), Some(0), "nothing moves");
     });
 }

@@ -1,4 +1,4 @@
-//! Messages of hostile programs, in each page and each command, on each kind of queue.
+//! Messages of hostile programs, in each page and each command.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
@@ -11,6 +11,10 @@ use super::{Served, WORKER};
 
 const HOSTILE: &str =
     "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u{202e}\u{2066}\u{1b}[2J\u{7}\u{85}\u{2028}";
+
+on_each_queue! {
+    hostile_messages_stay_text_in_pages_and_commands
+}
 
 /// Returns the texts of messages, each with a request type that is written beside it where a queue does that.
 fn messages() -> Vec<(String, Vec<u8>)> {
@@ -145,7 +149,7 @@ fn ask_each_command(place: &Sandbox) {
     }
 }
 
-fn on(place: &Sandbox) {
+fn hostile_messages_stay_text_in_pages_and_commands(place: &Sandbox) {
     fill(place);
     let served = Served::start(place, &["--allow-changes"], &[]);
     look_at_each_page(place, &served);
@@ -158,19 +162,4 @@ fn on(place: &Sandbox) {
     assert_harmless(&said.err, "the log");
     look_at_each_page(place, &served);
     ask_each_command(place);
-}
-
-#[test]
-fn hostile_messages_stay_text_in_pages_and_commands_on_the_embedded_queue() {
-    on(&Sandbox::new());
-}
-
-#[test]
-fn hostile_messages_stay_text_in_pages_and_commands_on_postgresql() {
-    on(&Sandbox::with_postgres());
-}
-
-#[test]
-fn hostile_messages_stay_text_in_pages_and_commands_on_beanstalkd() {
-    on(&Sandbox::with_beanstalkd());
 }

@@ -10,7 +10,7 @@ use chrono::Utc;
 use pulpo::clock::SystemClock;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::{AttemptOutcome, DequeueFilter, FailedRun, NewMessage, QueueAdapter as _, Settlement};
-use pulpo_tests::browser::{Browser, devtools};
+use pulpo_tests::browser::{Browser, devtools, shows};
 use pulpo_tests::program::Sandbox;
 use rusqlite::{Connection, params};
 use serde_json::json;
@@ -114,7 +114,7 @@ fn the_pictures_of_the_readme_are_those_of_the_dashboard() {
             let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
             devtools(client, "Emulation.setDeviceMetricsOverride", &size).await;
             client.goto(&format!("{home}{path}")).await.expect("a page");
-            super::browser::shows(client, "Live").await;
+            shows(client, "Live").await;
             made.push(client.screenshot().await.expect("a picture"));
         }
         made

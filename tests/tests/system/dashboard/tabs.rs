@@ -1,11 +1,10 @@
 //! Open pages in a real browser: what they show while jobs go on, and how many there may be.
 
-use fantoccini::{Client, Locator};
-use pulpo_tests::browser::Browser;
+use fantoccini::Client;
+use pulpo_tests::browser::{Browser, click, evaluate, holds, shows};
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 
-use super::browser::shows;
 use super::{Served, WORKER, some_jobs};
 
 /// Its jobs report progress, and run until they are cancelled.
@@ -15,12 +14,11 @@ const CANCELLED: &str = env!("CARGO_BIN_EXE_cancelled_worker");
 async fn open(client: &Client, address: &str) {
     client.goto(address).await.expect("a page");
     shows(client, "Live").await;
-    client.execute("window.untouched = true", Vec::new()).await.expect("set");
+    evaluate(client, "window.untouched = true").await;
 }
 
 async fn is_untouched(client: &Client) -> bool {
-    let kept = client.execute("return window.untouched === true", Vec::new()).await.expect("a value");
-    kept.as_bool() == Some(true)
+    evaluate(client, "return window.untouched === true").await == true
 }
 
 #[test]
@@ -34,29 +32,18 @@ fn progress_moves_without_a_reload_and_a_click_cancels() {
     let browser = Browser::start();
     browser.run(async |client| {
         open(client, &format!("http://{}/jobs/1", served.address)).await;
-        let script = "return (document.querySelector('main').innerText.match(/row (\\d+)/) ?? [])[1] ?? ''";
-        let mut rows = Vec::new();
-        let began = std::time::Instant::now();
-        while rows.len() < 3 {
-            let row = client.execute(script, Vec::new()).await.expect("a text").as_str().expect("a text").to_owned();
-            if !row.is_empty() && rows.last() != Some(&row) {
-                rows.push(row);
-            }
-            assert!(began.elapsed().as_secs() < 120, "it does not move: {rows:?}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        // Each row that it shows, one after the other.
+        let moves = "const row = document.querySelector('main')?.innerText.match(/row (\\d+)/)?.[1];
+            window.rows ??= [];
+            if (row && window.rows.at(-1) !== row) window.rows.push(row);
+            return window.rows.length >= 3";
+        holds(client, "progress that moves", moves).await;
         assert!(is_untouched(client).await);
-        client
-            .find(Locator::XPath("//button[text()='Cancel']"))
-            .await
-            .expect("a button")
-            .click()
-            .await
-            .expect("clicked");
+        click(client, "//button[text()='Cancel']").await;
         shows(client, "Last error").await;
         shows(client, "cancelled").await;
-        let state = client.find(Locator::Css("dl .state")).await.expect("its state").text().await.expect("a text");
-        assert_eq!(state, "buried");
+        let state = "return document.querySelector('dl .state')?.innerText === 'buried'";
+        holds(client, "its state", state).await;
     });
     drop(worker);
 }
@@ -79,8 +66,8 @@ fn a_job_that_ends_while_it_is_looked_at_says_so() {
         std::fs::write(&file, "").expect("written");
         shows(client, "there is no job 2: it is done").await;
         assert!(is_untouched(client).await);
-        let rest = client.execute("return document.querySelectorAll('[data-live], form').length", Vec::new()).await;
-        assert_eq!(rest.expect("a number").as_u64(), Some(0), "nothing is left to click");
+        let rest = evaluate(client, "return document.querySelectorAll('[data-live], form').length").await;
+        assert_eq!(rest.as_u64(), Some(0), "nothing is left to click");
     });
     drop(worker);
 }
@@ -157,7 +144,7 @@ fn ten_visible_windows_are_live_at_once() {
         assert_eq!(said.code, 0, "{}", said.err);
         for window in windows {
             client.switch_to_window(window).await.expect("there");
-            let hidden = client.execute("return document.hidden", Vec::new()).await.expect("a value");
+            let hidden = evaluate(client, "return document.hidden").await;
             assert_eq!(hidden.as_bool(), Some(false), "each window is visible");
             shows(client, "talk").await;
             assert!(is_untouched(client).await);

@@ -28,11 +28,15 @@ fn a_job_says_that_a_limit_of_its_type_or_its_queue_is_reached() {
     for (config, expected) in cases {
         std::fs::write(place.path("pulpo.toml"), config).expect("written");
         let served = Served::start(&place, &[], &[]);
-        until("one of them runs", || served.page("/jobs/1").contains("running; its lease ends"));
-        let page = served.page("/jobs/2");
-        let shown =
-            page.split("<dt>State</dt><dd>").nth(1).and_then(|rest| rest.split("</dd>").next()).expect("a state");
-        assert!(shown.ends_with(&format!(" {expected}")), "{config}: {shown}");
+        // Until the job runs and its worker has reported itself, another reason is shown.
+        let mut shown = String::new();
+        until(expected, || {
+            let page = served.page("/jobs/2");
+            let state = page.split("<dt>State</dt><dd>").nth(1).and_then(|rest| rest.split("</dd>").next());
+            shown = state.expect("a state").to_owned();
+            served.page("/jobs/1").contains("running; its lease ends") && shown.ends_with(&format!(" {expected}"))
+        });
+        assert!(shown.starts_with("<span class=\"state ready\">ready</span>"), "{config}: {shown}");
     }
     std::fs::write(&file, "").expect("written");
     drop(worker);

@@ -1,35 +1,13 @@
 //! The dashboard in a real browser that runs no scripts.
 
-use fantoccini::{Client, Locator};
-use pulpo_tests::browser::{Browser, devtools};
+use fantoccini::Locator;
+use pulpo_tests::browser::{Browser, arrives, choose, click, devtools, fill, find, shows};
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::wait::until;
 use serde_json::{Value, json};
 
-use super::browser::{click, shows};
+use super::browser::paused;
 use super::{Served, WORKER, some_jobs};
-
-async fn fill(client: &Client, field: &str, text: &str) {
-    let field = client.find(Locator::Css(field)).await.expect(field);
-    field.send_keys(text).await.expect("typed");
-}
-
-async fn choose(client: &Client, field: &str, value: &str) {
-    client.find(Locator::Css(field)).await.expect(field).select_by_value(value).await.expect("chosen");
-}
-
-/// Waits until the browser is at an address that ends like this.
-async fn arrives(client: &Client, end: &str) {
-    let began = std::time::Instant::now();
-    loop {
-        let address = client.current_url().await.expect("an address");
-        if address.as_str().ends_with(end) {
-            return;
-        }
-        assert!(began.elapsed().as_secs() < 30, "{address} does not end with {end}");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-}
 
 /// Counts the jobs in this state.
 fn count(place: &Sandbox, state: &str) -> usize {
@@ -55,7 +33,7 @@ fn without_scripts_an_operator_sees_and_does_the_same() {
         assert_eq!(said.code, 0, "{}", said.err);
         click(client, "//footer//a[text()='Refresh this page']").await;
         shows(client, "talk").await;
-        let live = client.find(Locator::Css("footer .live")).await.expect("a note");
+        let live = find(client, Locator::Css("footer .live")).await;
         assert!(!live.is_displayed().await.expect("known"), "no script runs");
 
         click(client, "//nav//a[text()='Jobs']").await;
@@ -85,11 +63,11 @@ fn without_scripts_an_operator_sees_and_does_the_same() {
 
         click(client, "//nav//a[text()='Queues']").await;
         arrives(client, "/queues").await;
-        choose(client, "select[name=for]", "1h").await;
-        click(client, "//button[text()='Pause']").await;
+        choose(client, "select[aria-label='How long to pause notes']", "1h").await;
+        click(client, "//tr[.//a[text()='notes']]//button[text()='Pause']").await;
         shows(client, "until in ").await;
-        click(client, "//button[text()='Resume']").await;
-        client.find(Locator::XPath("//td[@data-label='Paused']/span[text()='no']")).await.expect("it goes on");
+        click(client, "//tr[.//a[text()='notes']]//button[text()='Resume']").await;
+        find(client, Locator::XPath(&paused("notes", "no"))).await;
 
         client.goto(&format!("{home}/jobs?state=buried")).await.expect("a page");
         click(client, "//input[@name='sure']").await;
