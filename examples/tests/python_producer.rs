@@ -1,4 +1,4 @@
-//! Runs the Python producer and the worker for its jobs.
+//! Runs the Python producers and the worker for their jobs.
 
 use std::path::Path;
 
@@ -55,4 +55,21 @@ with greenstalk.Client((host, int(port)), use='pulpo') as queue:
     assert!(said.err.contains("expected the name of a job in header.request_type, got none"), "{}", said.err);
     let left = place.run(WORKER, &["list"]).out;
     assert!(left.contains(" 5   delayed  echo ") && left.contains(" 6   buried "), "{left}");
+}
+
+#[test]
+fn an_order_from_python_and_its_job_are_both_there_or_neither() {
+    let place = Sandbox::with_postgres();
+    let made = place.run(WORKER, &["migrate"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let (url, schema) = place.database();
+    let orders = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/orders.py");
+    let said = python(&place, &[orders.to_str().expect("a path"), url, schema]);
+    assert_eq!(said.out, "placed order 1\nrefused: only 100 are in stock\nplaced order 3\n");
+    assert_eq!(
+        place.ask_database("SELECT string_agg(customer, ' ' ORDER BY id) FROM orders").trim(),
+        "ada@example.com eve@example.com"
+    );
+    let said = drain(&place);
+    assert_eq!(lines(&said), ["to ada@example.com: your order 1", "to eve@example.com: your order 3"]);
 }

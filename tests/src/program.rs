@@ -88,6 +88,16 @@ impl Sandbox {
         server.psql(&sql.replace("SCHEMA", schema))
     }
 
+    /// Returns the URL of its database, as any client reads it, and the schema of the queue in it.
+    ///
+    /// # Panics
+    /// Panics if the sandbox has no PostgreSQL.
+    #[must_use]
+    pub fn database(&self) -> (&str, &str) {
+        let (_, url) = self.database.as_ref().expect("a database");
+        url.split_once("?schema=").expect("a schema")
+    }
+
     /// Checks whether the sandbox has a beanstalkd.
     #[must_use]
     pub fn has_server(&self) -> bool {

@@ -1,4 +1,5 @@
-//! TCP proxies that cut connections after an exact number of bytes, slow them down, or hold answers back.
+//! TCP proxies that cut connections after an exact number of bytes, slow them down, hold answers back, or count what
+//! waits for an answer.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -205,6 +206,83 @@ impl SlowProxy {
     pub fn port(&self) -> u16 {
         self.acceptor.port
     }
+}
+
+/// Forwards connections to a PostgreSQL until it is dropped, and counts the questions of a client
+/// that wait for their answers. The connections may not be encrypted.
+#[derive(Debug)]
+pub struct CountingProxy {
+    acceptor: Acceptor,
+    most: Arc<AtomicU64>,
+}
+
+impl CountingProxy {
+    /// Starts a proxy for the server on this port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// Panics if it cannot listen.
+    #[must_use]
+    pub fn start(upstream: u16) -> Self {
+        let most = Arc::new(AtomicU64::new(0));
+        let counted = most.clone();
+        let acceptor = Acceptor::between(upstream, move |client, server| {
+            // The connection itself is the first question.
+            let waiting = Arc::new(AtomicU64::new(1));
+            let (most, asked) = (counted.clone(), waiting.clone());
+            forward_frames(client, server, true, move |kind| {
+                // A sync, or a query that is a text.
+                if matches!(kind, b'S' | b'Q') {
+                    most.fetch_max(asked.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                }
+            });
+            forward_frames(server, client, false, move |kind| {
+                // Ready for the next one.
+                if kind == b'Z' {
+                    waiting.fetch_sub(1, Ordering::SeqCst);
+                }
+            });
+        });
+        Self { acceptor, most }
+    }
+
+    /// Returns the port on which it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.acceptor.port
+    }
+
+    /// Returns the largest number of questions of one connection that waited at the same time.
+    #[must_use]
+    pub fn most_at_once(&self) -> u64 {
+        self.most.load(Ordering::SeqCst)
+    }
+}
+
+/// Forwards the frames of PostgreSQL's protocol on a thread, each after a call with its kind. A
+/// client's first one has none.
+fn forward_frames(from: &TcpStream, to: &TcpStream, starts: bool, see: impl Fn(u8) + Send + 'static) {
+    let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
+    let _ = to.set_nodelay(true);
+    std::thread::spawn(move || {
+        let mut has_kind = !starts;
+        let mut frame = || -> std::io::Result<()> {
+            let mut head = [0; 5];
+            let begin = usize::from(!has_kind);
+            from.read_exact(&mut head[begin..])?;
+            let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+            let mut rest = vec![0; usize::try_from(length).expect("a length").saturating_sub(4)];
+            from.read_exact(&mut rest)?;
+            if has_kind {
+                see(head[0]);
+            }
+            to.write_all(&[&head[begin..], &rest].concat())?;
+            has_kind = true;
+            Ok(())
+        };
+        while frame().is_ok() {}
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+    });
 }
 
 /// Forwards connections to a beanstalkd until it is dropped, and can hold back the server's answers

@@ -1,4 +1,4 @@
-//! A Python interpreter with the beanstalkd client that Python programs use.
+//! A Python interpreter with the clients for beanstalkd and PostgreSQL that Python programs use.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,10 +11,10 @@ use std::process::Command;
 pub fn interpreter() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let python = root.join("target/python/bin/python");
-    let there = Command::new(&python).args(["-c", "import greenstalk"]).output();
+    let there = Command::new(&python).args(["-c", "import greenstalk, psycopg"]).output();
     assert!(
         there.is_ok_and(|output| output.status.success()),
-        "expected a Python with greenstalk at {}: run ./check, which makes it",
+        "expected a Python with greenstalk and psycopg at {}: run ./check --install, which makes it",
         python.display()
     );
     python

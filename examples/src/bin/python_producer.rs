@@ -8,6 +8,9 @@
 //! python examples/python/producer.py 127.0.0.1:11300
 //! PULPO_QUEUE=beanstalkd://127.0.0.1:11300 cargo run -p pulpo-examples --bin python_producer
 //! ```
+//!
+//! With the queue in PostgreSQL, `examples/python/orders.py` publishes by SQL, in
+//! the transaction of an order.
 #![allow(clippy::print_stdout, reason = "it talks to a person")]
 
 use serde::{Deserialize, Serialize};

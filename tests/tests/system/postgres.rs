@@ -15,6 +15,7 @@ use pulpo_tests::postgres::{Pooler, PostgresServer};
 use pulpo_tests::program::Sandbox;
 use pulpo_tests::{ids, wait};
 
+mod in_turn;
 mod limits;
 mod settings;
 

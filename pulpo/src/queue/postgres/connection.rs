@@ -28,6 +28,41 @@ pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// One of our statements, with `SCHEMA.` before the names of tables.
 pub(super) type Sql = &'static str;
 
+/// The place of one of our statements in the program. Hashing hundreds of bytes of
+/// its text would be a noticeable part of a publication.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct SqlId {
+    address: usize,
+    length: usize,
+}
+
+impl SqlId {
+    fn of(sql: Sql) -> Self {
+        Self { address: sql.as_ptr().addr(), length: sql.len() }
+    }
+}
+
+/// A statement that a connection has run before.
+enum Known {
+    Prepared(Statement),
+    /// With the names of the tables filled in.
+    Text(String),
+}
+
+async fn query(
+    client: &Client,
+    known: &Known,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    match known {
+        Known::Prepared(statement) => {
+            let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
+            client.query(statement, &values).await
+        }
+        Known::Text(text) => client.query_typed(text, parameters).await,
+    }
+}
+
 /// The default time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -120,8 +155,7 @@ impl Connector {
             client: Some(client),
             driver,
             schema: self.schema.clone(),
-            prepared: HashMap::new(),
-            rendered: HashMap::new(),
+            known: HashMap::new(),
             prepares: self.options.notify,
             limit: limit.saturating_add(limit / 4).saturating_add(Duration::from_millis(200)),
             is_broken: false,
@@ -178,8 +212,7 @@ pub(super) struct Connection {
     client: Option<Client>,
     driver: JoinHandle<()>,
     schema: String,
-    prepared: HashMap<Sql, Statement>,
-    rendered: HashMap<Sql, String>,
+    known: HashMap<SqlId, Known>,
     /// Whether statements are prepared. They are not in a session that a pooler
     /// shares.
     prepares: bool,
@@ -213,31 +246,25 @@ impl Connection {
 
     /// Runs one of our statements.
     pub(super) fn run(&mut self, sql: Sql, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, PostgresError> {
-        self.run_all(&[(sql, parameters)]).pop().unwrap_or_else(|| Ok(Vec::new()))
+        self.know(sql, parameters)?;
+        let running = query(self.client(), self.known(sql), parameters);
+        let done = drive(&self.runtime, async { timeout(self.limit, running).await });
+        self.checked(done)
     }
 
-    /// Runs several of our statements in one round trip, each in a transaction
-    /// of its own.
+    /// Runs several of our statements, each in a transaction of its own: in one
+    /// round trip, except behind a pooler.
     pub(super) fn run_all(&mut self, statements: &[(Sql, &[Parameter<'_>])]) -> Vec<Result<Vec<Row>, PostgresError>> {
+        if !self.prepares {
+            return self.run_in_turn(statements);
+        }
         for (sql, parameters) in statements {
             if let Err(error) = self.know(sql, parameters) {
                 return statements.iter().map(|_| Err(error.clone())).collect();
             }
         }
         let client = self.client();
-        let running = statements.iter().map(|(sql, parameters)| {
-            let (prepared, text) = (self.prepared.get(sql), self.rendered.get(sql));
-            async move {
-                match (prepared, text) {
-                    (Some(statement), _) => {
-                        let values: Vec<_> = parameters.iter().map(|(value, _)| *value).collect();
-                        client.query(statement, &values).await
-                    }
-                    (None, Some(text)) => client.query_typed(text, parameters).await,
-                    (None, None) => Ok(Vec::new()),
-                }
-            }
-        });
+        let running = statements.iter().map(|(sql, parameters)| query(client, self.known(sql), parameters));
         let done = drive(&self.runtime, async { timeout(self.limit, join_all(running)).await });
         match done {
             Ok(all) => all.into_iter().map(|one| self.checked(Ok(one))).collect(),
@@ -248,14 +275,30 @@ impl Connection {
         }
     }
 
+    /// Sends each statement after the answer to the one before. When a client goes
+    /// away while it waits for several answers, a pooler may give its session to
+    /// another client after the first one (pgbouncer does before version 1.22), and
+    /// that client then reads the answers to questions that it has not asked.
+    fn run_in_turn(&mut self, statements: &[(Sql, &[Parameter<'_>])]) -> Vec<Result<Vec<Row>, PostgresError>> {
+        let mut answers = Vec::with_capacity(statements.len());
+        for (sql, parameters) in statements {
+            let answer = match answers.last() {
+                Some(Err(error)) if self.is_broken => Err(PostgresError::clone(error)),
+                _ => self.run(sql, parameters),
+            };
+            answers.push(answer);
+        }
+        answers
+    }
+
     /// Prepares a statement, or renders its text.
     fn know(&mut self, sql: Sql, parameters: &[Parameter<'_>]) -> Result<(), PostgresError> {
-        if self.prepared.contains_key(sql) || self.rendered.contains_key(sql) {
+        if self.known.contains_key(&SqlId::of(sql)) {
             return Ok(());
         }
         let text = sql.replace("SCHEMA.", &self.schema);
         if !self.prepares {
-            self.rendered.insert(sql, text);
+            self.known.insert(SqlId::of(sql), Known::Text(text));
             return Ok(());
         }
         let types: Vec<_> = parameters.iter().map(|(_, of)| of.clone()).collect();
@@ -265,8 +308,12 @@ impl Connection {
             // Nothing was executed.
             if error.is_in_doubt() { PostgresError::unreachable(error.to_string()) } else { error }
         })?;
-        self.prepared.insert(sql, statement);
+        self.known.insert(SqlId::of(sql), Known::Prepared(statement));
         Ok(())
+    }
+
+    fn known(&self, sql: Sql) -> &Known {
+        self.known.get(&SqlId::of(sql)).expect("it was prepared or rendered before")
     }
 
     /// Runs a statement that is built at run time.

@@ -18,11 +18,22 @@ macro_rules! insert {
     };
 }
 
+/// The columns of messages that are ready at once. The others have their defaults.
+macro_rules! insert_ready {
+    () => {
+        "INSERT INTO SCHEMA.message(queue, request_type, state, priority, ttr, text, limit_key) "
+    };
+}
+
 const ONE: Sql = concat!(
     insert!(),
-    "VALUES ($1, $2, CASE WHEN $4 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $4 > now() THEN $4 END,
-        greatest($4, now()), $5, $6, $7) RETURNING id"
+    "VALUES ($1, $2, CASE WHEN $7 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $7 > now() THEN $7 END,
+        greatest($7, now()), $4, $5, $6) RETURNING id"
 );
+
+/// The same for a message without a delay. Each expression that a statement does
+/// not have saves the server its preparation.
+const ONE_READY: Sql = concat!(insert_ready!(), "VALUES ($1, $2, 0, $3, $4, $5, $6) RETURNING id");
 
 const MANY: Sql = concat!(
     insert!(),
@@ -37,9 +48,16 @@ const MANY: Sql = concat!(
 /// do.
 const ALIKE: Sql = concat!(
     insert!(),
-    "SELECT $1, $2, CASE WHEN $4 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $4 > now() THEN $4 END,
-        greatest($4, now()), $5, text, $7
-    FROM unnest($6::text[]) WITH ORDINALITY AS new(text, place)
+    "SELECT $1, $2, CASE WHEN $7 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $7 > now() THEN $7 END,
+        greatest($7, now()), $4, text, $6
+    FROM unnest($5::text[]) WITH ORDINALITY AS new(text, place)
+    ORDER BY place RETURNING id"
+);
+
+/// The same for messages without a delay.
+const ALIKE_READY: Sql = concat!(
+    insert_ready!(),
+    "SELECT $1, $2, 0, $3, $4, text, $6 FROM unnest($5::text[]) WITH ORDINALITY AS new(text, place)
     ORDER BY place RETURNING id"
 );
 
@@ -133,7 +151,7 @@ pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> R
         return unique::insert(connection, messages);
     }
     if let [message] = messages {
-        return insert_alike(connection, ONE, message, (&message.text, Type::TEXT));
+        return insert_alike(connection, (ONE, ONE_READY), message, (&message.text, Type::TEXT));
     }
     let mut parts = parts(messages);
     if let (Some(only), None) = (parts.next(), parts.next()) {
@@ -160,7 +178,7 @@ fn insert_part(connection: &mut Connection, messages: &[&NewMessage]) -> Result<
         && others.iter().all(|other| differ_in_text_only(first, other))
     {
         let texts: Vec<&str> = messages.iter().map(|message| message.text.as_str()).collect();
-        return insert_alike(connection, ALIKE, first, (&texts, Type::TEXT_ARRAY));
+        return insert_alike(connection, (ALIKE, ALIKE_READY), first, (&texts, Type::TEXT_ARRAY));
     }
     let columns = Columns::of(messages.iter().copied());
     connection.run(MANY, &columns.parameters())?.iter().map(new).collect()
@@ -174,10 +192,11 @@ fn differ_in_text_only(one: &NewMessage, other: &NewMessage) -> bool {
         && one.limit_keys == other.limit_keys
 }
 
-/// Stores messages that are like this one in everything but their texts.
+/// Stores messages that are like this one in everything but their texts. The
+/// second statement is for those without a delay.
 fn insert_alike(
     connection: &mut Connection,
-    sql: Sql,
+    (sql, sql_ready): (Sql, Sql),
     message: &NewMessage,
     texts: Parameter<'_>,
 ) -> Result<Vec<Enqueued>, PostgresError> {
@@ -187,12 +206,16 @@ fn insert_alike(
         (&message.queue, Type::TEXT),
         (&of_type, Type::TEXT),
         (&priority, Type::INT8),
-        (&due, Type::TIMESTAMPTZ),
         (&ttr, Type::INT8),
         texts,
         (&limit_key, Type::TEXT),
+        (&due, Type::TIMESTAMPTZ),
     ];
-    connection.run(sql, &parameters)?.iter().map(new).collect()
+    let rows = match due {
+        Some(_) => connection.run(sql, &parameters),
+        None => connection.run(sql_ready, &parameters[..6]),
+    }?;
+    rows.iter().map(new).collect()
 }
 
 fn new(row: &Row) -> Result<Enqueued, PostgresError> {

@@ -207,7 +207,7 @@ impl Shared {
     /// Stores messages, in one transaction with those of other threads.
     pub(super) fn enqueue(&self, messages: Vec<NewMessage>) -> Result<Vec<Enqueued>, QueueError> {
         publish::check(&messages, &self.place)?;
-        let queues: BTreeSet<String> = messages.iter().map(|message| message.queue.clone()).collect();
+        let queues = queues_of(&messages);
         // A transaction that takes unique keys may wait, and must not delay others.
         if messages.iter().any(|message| message.unique.is_some()) {
             let kept = {
@@ -251,7 +251,7 @@ impl Shared {
         let kept = kept.map_err(|error| error.into_publish_error(&self.place))?;
         let is_new = |(_, kept): &(_, &Enqueued)| kept.publication == Publication::New;
         self.have_published(messages.iter().zip(&kept).filter(is_new).map(|(message, _)| message));
-        self.tell(messages.iter().map(|message| message.queue.clone()).collect());
+        self.tell(queues_of(messages));
         Ok(kept)
     }
 
@@ -441,6 +441,17 @@ impl Drop for Shared {
             }
         }
     }
+}
+
+/// Returns the queues of these messages, which are mostly one.
+fn queues_of(messages: &[NewMessage]) -> BTreeSet<String> {
+    let mut queues = BTreeSet::new();
+    for message in messages {
+        if !queues.contains(&message.queue) {
+            queues.insert(message.queue.clone());
+        }
+    }
+    queues
 }
 
 /// Returns a random id, unique among all processes on all machines.
