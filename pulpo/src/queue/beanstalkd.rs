@@ -12,6 +12,8 @@
 //! - Attempts come from the server's counters. An uncounted rollback without a delay, as on a shutdown, does not count:
 //!   the job is released and kicked in one write. One with a delay does, so there is no
 //!   [`Capabilities::uncounted_rollbacks`].
+//! - To bury a message, a worker reserves it. So one that is buried without another run, because its runs have killed
+//!   their workers, is listed with one attempt more than it had runs.
 //! - A kick cannot reset the counters: [`Delivery::kicks`] is the number of kicks, and [`Delivery::failed`] computes
 //!   the count from both.
 //! - The reason of a rollback is not kept ([`Capabilities::last_errors`]), only logged. The reason of a burial is kept
