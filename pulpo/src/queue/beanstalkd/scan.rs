@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 pub(super) use self::found::Found;
 use self::found::Notes;
-use self::ids::{MOST_TUBES, Page, Top, first_ids, note_ids, scan};
+use self::ids::{LONGEST_GAP, MOST_TUBES, Page, Top, first_ids, note_ids, scan};
 use super::burial_notes::{self, Note};
 use super::connection::Connection;
 use super::fault::Fault;
@@ -29,9 +29,6 @@ mod near;
 
 /// The default maximum number of ids that a list asks for; that takes some seconds.
 pub const MAX_SCANNED_IDS: u64 = 1_000_000;
-
-/// After this many missing ids in a row, the search for notes ends, if the newest id is not known for certain.
-const LONGEST_GAP: u64 = 50_000;
 
 /// The messages that a scan should return.
 #[derive(Clone, Copy, Debug)]
@@ -264,11 +261,14 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
         // The note of a message that was buried during the scan has a greater id than all that existed when the scan
         // began.
         let now = Top::ask(connection)?;
-        scan(connection, Top { certain: true, ..now }, newest + 1, wish.most, |connection, page| {
-            texts(connection, &note_ids(&page), |id, text| notes.add(id, &text))?;
-            Ok(false)
+        let mut empty = 0;
+        scan(connection, Top { id: now.id.max(newest), ..now }, newest + 1, wish.most, |connection, page| {
+            let ids = note_ids(&page);
+            empty = if page.iter().all(|(_, job)| job.is_none()) { empty + page.len() as u64 } else { 0 };
+            texts(connection, &ids, |id, text| notes.add(id, &text))?;
+            scanned.join(&mut notes);
+            Ok(!scanned.found.iter().any(Found::lacks_notes) || !now.certain && empty > LONGEST_GAP)
         })?;
-        scanned.join(&mut notes);
     }
     burial_notes::remove(connection, &notes.stale);
     Ok(finish(scanned, wish))

@@ -11,6 +11,9 @@ use crate::queue::beanstalkd::protocol::{Answer, Commands};
 /// The number of ids in one request.
 const PAGE: u64 = 4096;
 
+/// After this many missing ids in a row, a search above an estimate ends.
+pub(super) const LONGEST_GAP: u64 = 50_000;
+
 /// The maximum number of tubes to ask for an existing job.
 pub(super) const MOST_TUBES: usize = 50;
 
@@ -79,8 +82,8 @@ pub(super) fn scan(
                 return Ok(true);
             }
         }
-        // All jobs may be above the estimate.
-        let more = if top.certain { 0 } else { left.min(from.max(PAGE)) };
+        // All jobs may be above the estimate, and few of them far above.
+        let more = if top.certain { 0 } else { left.min(from.clamp(PAGE, LONGEST_GAP)) };
         left -= more;
         next = (more > 0).then_some((from + more, from + 1));
     }
