@@ -72,8 +72,22 @@ impl LeaseConnection {
     }
 
     /// Removes a consumer, and with it its right to settle. When the last one leaves, the connection is closed.
+    ///
+    /// After an interrupt, the server may still wait for a job on behalf of this connection, for a second at most. A job
+    /// that it hands out then would lose an attempt if the connection were closed, so it is returned first.
     pub(super) fn leave(&self, consumer: u64) {
-        let closed = lock(&self.state).leave(consumer);
+        let mut state = lock(&self.state);
+        while state.is_last(consumer) && state.may_get_a_job() {
+            // Its answer comes after that of the wait.
+            let (number, wakes) = state.enter_ask(vec![Expect::using()], None);
+            let waited = self.await_answers(state, number, &wakes).and_then(|_| self.release_spare());
+            state = lock(&self.state);
+            if waited.is_err() {
+                break;
+            }
+        }
+        let closed = state.leave(consumer);
+        drop(state);
         drop(closed);
     }
 

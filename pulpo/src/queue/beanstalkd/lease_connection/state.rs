@@ -104,6 +104,17 @@ impl State {
         number
     }
 
+    /// Returns whether there is no other consumer.
+    pub(super) fn is_last(&self, consumer: u64) -> bool {
+        self.consumers.iter().all(|other| *other == consumer)
+    }
+
+    /// Returns whether the server may hand out a job, or has, that no call has received.
+    pub(super) fn may_get_a_job(&self) -> bool {
+        let open = |owed: &Owed| matches!(owed, Owed::Job { .. } | Owed::Stats { .. });
+        self.owed.iter().chain(&self.unsent).any(open) || !self.spare.is_empty()
+    }
+
     /// Returns the connection, if it is to be closed.
     pub(super) fn leave(&mut self, consumer: u64) -> Option<Connection> {
         self.consumers.remove(&consumer);
