@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::{Type, TypePath, UseTree};
 
@@ -67,11 +67,12 @@ pub(crate) fn has_several(ty: &Type) -> bool {
     of(&last.ident).is_some_and(|file| means_several(file, &last.ident.unraw().to_string()))
 }
 
-/// Returns the type itself, without the invisible group that a `macro_rules` macro puts around it.
-fn ungrouped(ty: &Type) -> &Type {
+/// Strips parentheses, and the invisible group of a `macro_rules` fragment.
+pub(crate) fn ungrouped(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => ungrouped(&group.elem),
-        ty => ty,
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        other => other,
     }
 }
 
@@ -155,6 +156,42 @@ pub(crate) fn is_defined(ty: &Type) -> bool {
     let Some(name) = path.get_ident() else { return false };
     let file = of(name);
     file.is_some_and(|file| has_pair(file, &["struct", "enum"], &name.unraw().to_string()))
+}
+
+/// Checks whether the file that mentions a type has a handler that takes it.
+pub(crate) fn has_handler(ty: &Type) -> bool {
+    let Type::Path(TypePath { qself: None, path, .. }) = ty else { return false };
+    let Some(name) = path.get_ident() else { return false };
+    of(name).is_some_and(|file| takes(file, &name.unraw().to_string()))
+}
+
+/// Checks whether a function below an attribute `handler` has a first parameter of exactly this type.
+fn takes(tokens: TokenStream, name: &str) -> bool {
+    let is_handler = |group: &Group| {
+        let words = group.stream().into_iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
+        words.last().is_some_and(|word| word.to_string() == "handler")
+    };
+    let is = |token: &TokenTree, sign: char| matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign);
+    let is_taken = |group: &Group| {
+        let after = group.stream().into_iter().skip_while(|token| !is(token, ':')).skip(1);
+        let first: Vec<_> = after.take_while(|token| !is(token, ',')).collect();
+        matches!(&*first, [TokenTree::Ident(taken)] if taken.unraw() == name)
+    };
+    let mut of_a_handler = false;
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Group(group) => match group.delimiter() {
+            Delimiter::Bracket => {
+                of_a_handler |= is_handler(&group);
+                false
+            }
+            Delimiter::Parenthesis => std::mem::take(&mut of_a_handler) && is_taken(&group),
+            Delimiter::Brace | Delimiter::None => {
+                of_a_handler = false;
+                takes(group.stream(), name)
+            }
+        },
+        _ => false,
+    })
 }
 
 /// Checks whether one of these words stands before the name.

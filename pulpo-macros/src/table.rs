@@ -145,9 +145,10 @@ pub(crate) fn unknown(table: &[Known], name: &Ident) -> String {
     if let Some(example) = synonym(&lower).and_then(example) {
         return format!("unknown argument `{text}`: write `{example}`");
     }
-    match nearest(&lower, table) {
-        Some(known) => format!("unknown argument `{text}`: did you mean `{known}`?"),
-        None => {
+    match (nearest(&lower, table), nearest_synonym(&lower).and_then(example)) {
+        (Some(known), _) => format!("unknown argument `{text}`: did you mean `{known}`?"),
+        (None, Some(example)) => format!("unknown argument `{text}`: write `{example}`"),
+        (None, None) => {
             let names: Vec<_> = table.iter().map(|known| known.name).collect();
             format!("unknown argument `{text}`: expected one of {}", names.join(", "))
         }
@@ -157,11 +158,18 @@ pub(crate) fn unknown(table: &[Known], name: &Ident) -> String {
 /// Returns the argument that an unknown name stands for, by a table of synonyms or by its letters.
 pub(crate) fn meant(table: &[Known], name: &Ident) -> Option<&'static str> {
     let lower = name.unraw().to_string().to_lowercase();
-    synonym(&lower).or_else(|| nearest(&lower, table))
+    synonym(&lower).or_else(|| nearest(&lower, table)).or_else(|| nearest_synonym(&lower))
 }
 
 fn synonym(name: &str) -> Option<&'static str> {
     SYNONYMS.iter().find(|(_, names)| names.contains(&name)).map(|(known, _)| *known)
+}
+
+/// Returns the argument whose synonym is nearly this name.
+fn nearest_synonym(name: &str) -> Option<&'static str> {
+    let all = SYNONYMS.iter().flat_map(|(known, names)| names.iter().map(move |synonym| (*known, *synonym)));
+    let similar = all.map(|(known, synonym)| (strsim::jaro_winkler(name, synonym), known));
+    similar.filter(|(similarity, _)| *similarity > 0.92).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 /// Returns the known name most similar to this one, if any is similar at all.

@@ -4,12 +4,12 @@
 //! the type is `Serialize`. Types that rustc always rejects in the signature, such as `_` or an
 //! unsized type, are left to that one error.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::{GenericArgument, PathArguments, Type, TypePath};
 
 use crate::faults::Faults;
-use crate::source::{is_defined, is_own};
+use crate::source::{has_handler, is_defined, is_own, is_plain, ungrouped};
 
 /// Common types, which cannot stand for one request type. rustc would mention the orphan rule, and
 /// a trait that the user did not write.
@@ -20,7 +20,7 @@ const FOREIGN: [&str; 30] = [
 ];
 
 /// Types of std that hold one value. The handler can take the value instead.
-const POINTERS: [&str; 5] = ["Arc", "Box", "Mutex", "Rc", "RwLock"];
+const POINTERS: [&str; 8] = ["Arc", "Box", "Cell", "Mutex", "Pin", "Rc", "RefCell", "RwLock"];
 
 /// Checks the body type. If it is faulty, returns the type that was meant, where that is clear, so
 /// that code that publishes it gets no second error for the same cause.
@@ -72,7 +72,7 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
         }
         Type::Tuple(_) | Type::Array(_) => foreign(&text, &text),
         Type::Path(path) if of_std(path, &POINTERS) && argument(written).is_some() => {
-            let one = argument(written)?;
+            let one = inside(written);
             match ungrouped(one) {
                 Type::Path(path) if !of_std(path, &FOREIGN) => {
                     meant = sound(one);
@@ -102,7 +102,43 @@ pub(super) fn check(written: &Type, faults: &mut Faults) -> Option<Type> {
         _ => format!("expected a type of your own as the body, got `{text}`"),
     };
     faults.at(written, fault);
-    meant
+    meant.or_else(|| mentioned(written))
+}
+
+/// Returns the value that a pointer of std holds, however many there are around it.
+fn inside(ty: &Type) -> &Type {
+    match (ungrouped(ty), argument(ty)) {
+        (Type::Path(path), Some(one)) if of_std(path, &POINTERS) => inside(one),
+        _ => ty,
+    }
+}
+
+/// Returns the only type of this file that a faulty type mentions: the body was meant to be of it, or to be it. A job that
+/// has a handler of its own is not meant.
+fn mentioned(ty: &Type) -> Option<Type> {
+    /// Collects the words that are a type alone: no part of a path, and without arguments.
+    fn words(tokens: TokenStream, found: &mut Vec<Ident>) {
+        let is = |token: Option<&TokenTree>, sign: char| matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == sign);
+        let all: Vec<_> = tokens.into_iter().collect();
+        for (place, token) in all.iter().enumerate() {
+            let (before, after) = (place.checked_sub(1).and_then(|place| all.get(place)), all.get(place + 1));
+            match token {
+                TokenTree::Ident(word) if !found.contains(word) => {
+                    let is_alone = !is(before, ':') && !is(after, ':') && !is(after, '<');
+                    found.extend(is_alone.then(|| word.clone()));
+                }
+                TokenTree::Group(group) => words(group.stream(), found),
+                _ => {}
+            }
+        }
+    }
+    let mut found = Vec::new();
+    words(ty.to_token_stream(), &mut found);
+    // A keyword such as `dyn` is no type.
+    let types = found.into_iter().filter_map(|word| syn::parse2(word.into_token_stream()).ok());
+    let mut plain = types.filter(is_plain);
+    let one = plain.next().filter(|_| plain.next().is_none())?;
+    (!has_handler(&one)).then_some(one)
 }
 
 /// Returns the type if it could be the body.
@@ -141,7 +177,7 @@ pub(super) fn check_batch(written: &Type, faults: &mut Faults) -> Option<Type> {
         ),
     );
     // A plain name may be an alias of a `Vec`, which we cannot see.
-    one.filter(|one| !std::ptr::eq(*one, written) || is_defined(one)).and_then(sound)
+    one.filter(|one| !std::ptr::eq(*one, written) || is_defined(one)).and_then(sound).or_else(|| mentioned(written))
 }
 
 /// Checks whether this is written as a `Vec`.
@@ -174,15 +210,6 @@ fn foreign(owned: &str, text: &str) -> String {
 pub(super) fn spelt(ty: &Type) -> String {
     let text = ty.to_token_stream().to_string();
     ["& ", " :: ", " < ", " <", " >", " ,"].iter().fold(text, |text, spaced| text.replace(spaced, spaced.trim()))
-}
-
-/// Strips parentheses, and the invisible group of a `macro_rules` fragment.
-pub(super) fn ungrouped(ty: &Type) -> &Type {
-    match ty {
-        Type::Group(group) => ungrouped(&group.elem),
-        Type::Paren(paren) => ungrouped(&paren.elem),
-        other => other,
-    }
 }
 
 /// Checks whether the type is pulpo's type of this name, which belongs after the body or around it:

@@ -7,7 +7,8 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{
-    Attribute, FnArg, GenericParam, Pat, PatType, Receiver, ReturnType, Safety, Signature, Token, Type, Visibility,
+    Attribute, FnArg, GenericArgument, GenericParam, Pat, PatType, PathArguments, Receiver, ReturnType, Safety,
+    Signature, Token, Type, Visibility,
 };
 
 use super::attributes::inherited;
@@ -270,7 +271,9 @@ fn generics(signature: &Signature, faults: &mut Faults) -> bool {
             "expected a handler that is not generic: one request type has one body type, so write a handler for each",
         );
     } else if let Some(clause) = &generics.where_clause {
-        faults.at(clause, "expected a handler without a `where` clause: there is nothing that it could bound");
+        let place =
+            if clause.predicates.is_empty() { clause.where_token.to_token_stream() } else { clause.to_token_stream() };
+        faults.at(place, "expected a handler without a `where` clause: there is nothing that it could bound");
     }
     !parameters.is_empty()
 }
@@ -295,7 +298,15 @@ fn returned(signature: &Signature, faults: &mut Faults) {
 fn is_unsized(ty: &Type) -> bool {
     match ty {
         Type::TraitObject(_) | Type::Slice(_) => true,
-        Type::Path(path) => path.path.is_ident("str"),
+        Type::Path(path) if path.path.is_ident("str") => true,
+        // Those of std that hold their values themselves.
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| {
+            let holds = ["Option", "Result", "Vec"].iter().any(|name| last.ident == name);
+            let PathArguments::AngleBracketed(arguments) = &last.arguments else { return false };
+            let is_unsized =
+                |argument: &GenericArgument| matches!(argument, GenericArgument::Type(ty) if is_unsized(ty));
+            holds && arguments.args.iter().any(is_unsized)
+        }),
         Type::Group(group) => is_unsized(&group.elem),
         _ => false,
     }

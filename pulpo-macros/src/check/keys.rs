@@ -165,9 +165,15 @@ pub(super) fn rate(value: TokenStream) -> syn::Result<Rate> {
 fn text(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
     syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
         let written = value.to_string();
+        let unspaced: String = written.split_whitespace().collect();
+        let is_time = |text: &str| humantime::parse_duration(text).is_ok();
         let advice = match (syn::parse2::<Ident>(value.clone()), written.parse::<u32>()) {
             (Ok(word), _) => format!(": write \"{word}\""),
             (_, Ok(starts)) if form.contains("rate") => format!(": write \"{starts}/1s\" for each second"),
+            _ if form.contains("rate") && unspaced.split_once('/').is_some_and(|(_, period)| is_time(period)) => {
+                format!(": write \"{unspaced}\"")
+            }
+            _ if form.contains("a time") && is_time(&unspaced) => format!(": write \"{unspaced}\""),
             _ => String::new(),
         };
         fault(value, format!("expected {form}, got `{written}`{advice}"))

@@ -5,8 +5,9 @@
 
 use syn::Type;
 
-use super::body::{argument, is_pulpos, spelt, ungrouped};
+use super::body::{argument, is_pulpos, spelt};
 use crate::faults::Faults;
+use crate::source::ungrouped;
 
 /// Reports faults in a parameter after the body, as far as its tokens show them.
 pub(super) fn check(written: &Type, faults: &mut Faults) {

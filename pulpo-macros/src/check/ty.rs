@@ -31,7 +31,9 @@ pub(super) fn check(item: TokenStream, faults: &mut Faults) -> Declaration {
             "expected a job without generics: one request type has one body type, which owns its content",
         );
     } else if let Some(clause) = &generics.where_clause {
-        faults.at(clause, "expected a job without a `where` clause: there is nothing that it could bound");
+        let place =
+            if clause.predicates.is_empty() { clause.where_token.to_token_stream() } else { clause.to_token_stream() };
+        faults.at(place, "expected a job without a `where` clause: there is nothing that it could bound");
     }
     if let Data::Union(union) = &data {
         faults.at(union.union_token, "expected a struct or an enum as the body of a job, got a union");

@@ -2,20 +2,29 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
-use syn::{Ident, LitInt, LitStr};
+use proc_macro2::{TokenStream, TokenTree};
+use syn::{LitInt, LitStr};
 
 /// Beanstalkd counts time in unsigned 32-bit seconds: some 136 years.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
 pub(super) fn string(value: TokenStream, what: &str, example: &str) -> syn::Result<LitStr> {
     syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
-        let advice = match syn::parse2::<Ident>(value.clone()) {
-            Ok(name) => format!(": write \"{name}\""),
-            Err(_) => String::new(),
-        };
+        let advice = unquoted(&value).map_or_else(String::new, |name| format!(": write \"{name}\""));
         fault(&value, format!("expected {what} in a string such as {example:?}, got `{value}`{advice}"))
     })
+}
+
+/// Returns the name that was meant by words without quotes, such as `Europe/Berlin` or `send-mail`.
+fn unquoted(value: &TokenStream) -> Option<String> {
+    let is_word = |token: &TokenTree| matches!(token, TokenTree::Ident(_));
+    let is_part = |token: &TokenTree| {
+        is_word(token) || matches!(token, TokenTree::Punct(sign) if matches!(sign.as_char(), '/' | '-'))
+    };
+    let tokens: Vec<_> = value.clone().into_iter().collect();
+    let is_name =
+        tokens.first().is_some_and(is_word) && tokens.last().is_some_and(is_word) && tokens.iter().all(is_part);
+    is_name.then(|| tokens.iter().map(ToString::to_string).collect())
 }
 
 pub(super) fn priority(value: TokenStream) -> syn::Result<u32> {
@@ -133,8 +142,9 @@ fn literal(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
 /// Returns the duration that was meant by one written without quotes.
 fn meant(value: &TokenStream) -> Option<String> {
     let text: String = value.to_string().split(|c: char| c.is_whitespace() || c == '_').collect();
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(format!("write \"{text}s\" for seconds"));
+    let number = syn::parse_str::<LitInt>(&text).ok().filter(|number| is_a_type(number.suffix()));
+    if let Some(seconds) = number {
+        return Some(format!("write \"{}s\" for seconds", seconds.base10_digits()));
     }
     let called = |unit: &str| {
         let (path, rest) = text.split_once("(")?;
@@ -148,6 +158,12 @@ fn meant(value: &TokenStream) -> Option<String> {
     let (first, most) = spelt.split_once("..").unwrap_or((&spelt, &spelt));
     let both = humantime::parse_duration(first).is_ok() && humantime::parse_duration(most).is_ok();
     both.then(|| format!("write \"{spelt}\""))
+}
+
+/// Checks whether this is the suffix of a whole number: none, or its type.
+fn is_a_type(suffix: &str) -> bool {
+    let bits = suffix.strip_prefix(['i', 'u']);
+    suffix.is_empty() || bits.is_some_and(|bits| matches!(bits, "8" | "16" | "32" | "64" | "128" | "size"))
 }
 
 /// Uses the same parser as the configuration and the command line.

@@ -94,11 +94,11 @@ fn a_batch_handler() {
 
 #[test]
 fn an_async_batch_handler_of_a_declared_job() {
-    assert_expands_to(
-        "async_batch.rs",
-        "batch = 20",
-        "async fn ping(all: Vec<jobs::Ping>, pool: State<Pool>) -> Vec<Outcome> { Vec::new() }",
-    );
+    let item = "async fn ping(all: Vec<jobs::Ping>, pool: State<Pool>) -> Vec<Outcome> { Vec::new() }";
+    let output = expand("batch = 20", item);
+    // What is before is that of a handler without a batch: `nameless.rs`.
+    let entry = output.find("    const fn __pulpo_entry_of_ping").expect("the entry");
+    assert_is("async_batch.rs", format!("const _: () = {{\n{}", &output[entry..]));
 }
 
 #[test]

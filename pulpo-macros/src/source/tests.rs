@@ -4,7 +4,18 @@ use std::path::Path;
 
 use super::{
     Origin, defines_plain, is_defined_below, is_only_associated, is_only_free, means_several, needs_no_import, origin,
+    takes,
 };
+
+#[test]
+fn a_handler_takes_exactly_its_type() {
+    let takes = |file: &str| takes(file.parse().expect("tokens"), "Mail");
+    assert!(takes("#[pulpo::handler(\"a\")] fn a(mail: Mail) {}"));
+    assert!(takes("mod mail { #[handler] #[allow(unused)] pub async fn a(_: Mail, all: State<Pool>) {} }"));
+    assert!(!takes("#[pulpo::handler(\"a\")] fn a(mail: Vec<Mail>) {}"));
+    assert!(!takes("#[pulpo::handler(\"a\")] fn a(all: All) {} fn send(mail: Mail) {}"));
+    assert!(!takes("#[pulpo::handler(\"a\")] fn a(all: All, mail: Mail) {}"));
+}
 
 #[test]
 fn a_type_is_plain_unless_it_is_declared_as_a_job() {

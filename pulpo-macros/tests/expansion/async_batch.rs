@@ -1,23 +1,4 @@
-#[allow(clippy::needless_pass_by_value)]
-async fn ping(all: Vec<jobs::Ping>, pool: State<Pool>) -> Vec<Outcome> {
-    Vec::new()
-}
 const _: () = {
-    type __pulpo_Body_of_ping = ::pulpo::__private::One<jobs::Ping>;
-    pub enum __pulpo_Handler_of_ping {}
-    impl ::pulpo::__private::HasOneHandler<__pulpo_Handler_of_ping>
-    for __pulpo_Body_of_ping {}
-    impl ::pulpo::__private::Asked<__pulpo_Handler_of_ping>
-    for ::pulpo::__private::Ask<16090874740171063923u64> {
-        const ANSWER: ::core::primitive::usize = {
-            ::pulpo::__private::answer(
-                ::pulpo::__private::a_job_has_one_handler_so_remove_one_of_the_two::<
-                    __pulpo_Body_of_ping,
-                    _,
-                >,
-            )
-        };
-    }
     const fn __pulpo_entry_of_ping() -> ::pulpo::__private::Handler {
         ::pulpo::__private::batch_handler::<
             __pulpo_Body_of_ping,

@@ -8,6 +8,15 @@ use std::path::Path;
 pub(crate) const ODD: &[(&str, &str)] = &[
     ("a_job_and_a_named_handler_of_it", SECOND),
     ("body_of_two_request_types", SECOND),
+    (
+        "crate_path_unknown_without_colons",
+        "two errors on the same token: rustc has advice for a type of an unknown crate, and none for a macro of it",
+    ),
+    (
+        "job_of_a_module_with_a_named_handler",
+        "two errors, since the job and its handler name the type in two ways: one on the second body, one on the name that \
+         both have",
+    ),
     ("job_with_a_named_handler", SECOND),
     (
         "jobs_in_a_file",
@@ -19,9 +28,14 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ),
     ("job_without_its_handler_named_again", SECOND),
     ("main_in_a_module", NO_MAIN),
+    ("main_in_an_impl", "one error, on the macro, without the remedy: rustc wanted an item of the `impl`"),
     ("main_inside_of_another_function", NO_MAIN),
     ("main_as_an_expression", "one error, on the macro, without the remedy: rustc wanted an expression"),
     ("place_twice_on_a_function", SECOND),
+    (
+        "returns_an_error_without_a_size",
+        "two errors, both of rustc's: on the return type and on the value; a box around the error mends both",
+    ),
     ("publish_with_its_name", "two errors: rustc counts the arguments, and looks at the type of the first one too"),
     ("two_handlers_of_one_body_and_two_names", SECOND),
     ("two_handlers_of_one_name_and_body", SECOND),

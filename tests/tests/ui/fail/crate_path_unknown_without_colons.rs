@@ -1,0 +1,10 @@
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Ping;
+
+#[pulpo::handler("ping", crate = framework)]
+fn ping(_: Ping) {}
+
+fn main() {}
+
+//~ framework
+//~ framework

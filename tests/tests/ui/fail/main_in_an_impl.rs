@@ -1,0 +1,9 @@
+struct Worker;
+
+impl Worker {
+    pulpo::main!();
+}
+
+fn main() {}
+
+//~ pulpo::main!()
