@@ -33,6 +33,7 @@ mod examples;
 mod keys;
 mod node;
 mod place;
+mod reading;
 mod search;
 mod text;
 mod trace;

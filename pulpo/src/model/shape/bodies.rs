@@ -34,7 +34,7 @@ const MOST_JSON: usize = 16 * 1024;
 const ODD: &str = "Ä \"\n";
 
 /// Texts that some types read and others do not.
-pub(super) const TEXTS: [&str; 39] = [
+pub(super) const TEXTS: [&str; 48] = [
     WORD,
     "1970-01-01T00:00:00Z",
     "00000000-0000-0000-0000-000000000000",
@@ -74,6 +74,15 @@ pub(super) const TEXTS: [&str; 39] = [
     "abcdef01",
     "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "1,2",
+    "1 2",
+    "a,b",
+    "abcdef",
+    "0123456789abcdef0123456789abcdef",
+    "1.000000000",
+    "P1Y",
+    "[1]",
+    "{}",
 ];
 
 /// The depth to which a recursive type is followed.
@@ -295,7 +304,8 @@ pub(super) fn ends(node: &Node) -> Vec<Value> {
         }
         Kind::Value(kind) if kind == "bytes" && node.examples.is_empty() => vec![json!([])],
         Kind::Value(kind) if kind == "char" => vec![json!("Ä")],
-        Kind::Value(kind) if matches!(&**kind, "f32" | "f64") => vec![json!(-0.5), json!(1e30)],
+        Kind::Value(kind) if kind == "f32" => vec![json!(-0.5), json!(1e30)],
+        Kind::Value(kind) if kind == "f64" => vec![json!(-0.5), json!(1e300)],
         Kind::Value(kind) => {
             let mut all = extremes(kind);
             if all.first().is_some_and(|least| *least != json!(0)) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::bodies::{Change, Made, UNKNOWN, ends, extremes, is_words, leads_to};
 use super::examples::kinds;
 use super::place::{part, part_mut, place};
-use super::search::{Refused, named, read};
+use super::reading::{Refused, named, read};
 use super::{Kind, Node, Shape, text};
 use crate::decode::Probe;
 

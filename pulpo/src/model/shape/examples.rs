@@ -98,12 +98,18 @@ pub(super) fn more_examples(node: &Node, examples: &mut Vec<Value>, reads: impl 
             if examples.iter().any(|example| example.is_i64() || example.is_u64()) {
                 add_ends(KEYS.map(number), examples, reads);
             }
+            if has_numbers(examples) {
+                let long = [i128::MIN.to_string(), u128::MAX.to_string()].map(Value::from);
+                examples.extend(long.into_iter().filter(reads));
+            }
         }
         Kind::Value(kind) if kind == "text" => {
             let texts = TEXTS.into_iter().chain([""]).map(Value::from).filter(|text| *text != first);
             examples.extend(texts.filter(|text| reads(text)));
-            if examples.contains(&json!("1")) && !examples.contains(&json!(WORD)) {
-                add_ends(KEYS.map(|key| json!(key.to_string())), examples, reads);
+            if has_numbers(examples) {
+                let keys = KEYS.map(|key| key.to_string());
+                let all = [i128::MIN.to_string()].into_iter().chain(keys).chain([u128::MAX.to_string()]);
+                add_ends(all.map(Value::from), examples, reads);
                 examples.extend(Some(json!("0.5")).filter(reads));
             }
         }
@@ -160,8 +166,13 @@ fn number(key: i128) -> Value {
     u64::try_from(key).map_or_else(|_| json!(i64::try_from(key).unwrap_or(i64::MIN)), |key| json!(key))
 }
 
+/// Returns whether texts that are numbers are read, and words are not.
+fn has_numbers(examples: &[Value]) -> bool {
+    examples.contains(&json!("1")) && !examples.contains(&json!(WORD))
+}
+
 /// Adds the least and the greatest of these values that is read.
-fn add_ends(values: [Value; KEYS.len()], examples: &mut Vec<Value>, reads: impl Fn(&Value) -> bool) {
+fn add_ends(values: impl IntoIterator<Item = Value>, examples: &mut Vec<Value>, reads: impl Fn(&Value) -> bool) {
     let read: Vec<_> = values.into_iter().filter(|value| reads(value)).collect();
     for end in read.first().into_iter().chain(read.last()) {
         if !examples.contains(end) {

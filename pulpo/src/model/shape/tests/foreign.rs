@@ -63,6 +63,15 @@ text! {
 }
 
 text! {
+    /// As a list in a text, of `serde_with`.
+    Commas, |text| text.is_empty() || text.split(',').all(|part| part.parse::<u32>().is_ok())
+}
+text! {
+    /// As a whole number of any length, of `bigdecimal`.
+    Digits, |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+text! {
     /// As the names in an address of a page.
     Slug, |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
