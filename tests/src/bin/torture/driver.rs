@@ -26,7 +26,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const TICK: Duration = Duration::from_millis(10);
 /// How often it removes buried messages.
 const COLLECT: Duration = Duration::from_secs(1);
-/// The time to drain the queue, without further kills.
+/// Draining the queue, without further kills, ends if no job ends for this time.
 const DRAIN: Duration = Duration::from_secs(90);
 /// The workers' grace period, which is a second, plus a second, plus the delay of a busy machine.
 const STOP: Duration = Duration::from_secs(20);
@@ -222,14 +222,17 @@ impl Driver {
     /// Waits until all jobs have ended, without kills.
     fn drain(&mut self) -> Result<()> {
         self.scene.end_producers()?;
-        let end = Instant::now() + DRAIN;
-        let mut quiet = 0;
+        let mut end = Instant::now() + DRAIN;
+        let (mut quiet, mut least) = (0, u64::MAX);
         // Check twice, because a process that was paused may still publish its last job.
         while quiet < 2 && Instant::now() < end {
             thread::sleep(10 * TICK);
             self.tend(false)?;
             let producing = self.processes.iter().any(|process| process.role == Role::Producer && process.is_running());
             let pending = self.scene.pending();
+            if let Some(fewer) = pending.as_ref().ok().filter(|pending| **pending < least) {
+                (least, end) = (*fewer, Instant::now() + DRAIN);
+            }
             quiet = if !producing && pending.is_ok_and(|pending| pending == 0) { quiet + 1 } else { 0 };
         }
         self.stop()

@@ -62,7 +62,10 @@ pub(crate) fn main(mut arguments: impl Iterator<Item = String>) -> ExitCode {
 }
 
 fn waiting(pulpo: &Pulpo) -> u64 {
-    pulpo.queue().stats().map_or(0, |stats| stats.counts.iter().map(|counts| counts.ready).sum())
+    let queue = pulpo.queue();
+    let ready: u64 = queue.stats().map_or(0, |stats| stats.counts.iter().map(|counts| counts.ready).sum());
+    let spooled = queue.spool().and_then(|spool| spool.spooled().ok());
+    ready + spooled.map_or(0, |spooled| spooled.waiting)
 }
 
 /// Publishes the jobs and records the outcome. Returns false if any publication failed.
