@@ -249,6 +249,14 @@ impl Job {
             let advice = "keep the key; or let this job do its work twice during the deploy, and write the new key into \
                           the snapshot with `check --update`";
             compared.changes.push(changed(difference, advice.to_owned()));
+        } else if self.unique.is_some() && known.unique.is_some() && name != known.request_type {
+            let now = known.request_type;
+            let advice = format!(
+                "rename it while no message of it waits; or let it do its work twice during the deploy; then write \
+                 the name `{now}` into the snapshot with `check --update`"
+            );
+            let error = format!("unique keys belong to a name, and `{name}` is `{now}` now");
+            compared.changes.push(changed(other_key(&error, name.to_owned(), now.to_owned()), advice));
         }
     }
 
@@ -280,7 +288,7 @@ impl Job {
             None if before == after => return None,
             None => "the unique key is made of other fields",
         };
-        Some(other_key(error, before, after))
+        Some(other_key(error, key_of(before), key_of(after)))
     }
 
     /// Reports a job that is unique by its whole body, and whose body is written in another way than before.
@@ -292,17 +300,18 @@ impl Job {
         let written = known.unique_values(&sample.body)?;
         let (sample, written) = (serde_json::from_str(&sample.body).ok()?, serde_json::from_str(written.get()).ok()?);
         let place = old.written_differently(new, &sample, &written)?;
-        Some(other_key(&format!("the body in the unique key is written in another way, at {place}"), "", ""))
+        let error = format!("the body in the unique key is written in another way, at {place}");
+        Some(other_key(&error, key_of(""), key_of("")))
     }
 }
 
-fn other_key(error: &str, before: &str, after: &str) -> Difference {
+fn other_key(error: &str, before: String, after: String) -> Difference {
     Difference {
         path: "header.unique_key".to_owned(),
         kind: DifferenceKind::UniqueKeyChanged,
         error: format!("{error}: a waiting message no longer blocks a duplicate"),
-        before: Some(key_of(before)),
-        after: Some(key_of(after)),
+        before: Some(before),
+        after: Some(after),
     }
 }
 

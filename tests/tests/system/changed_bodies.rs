@@ -581,3 +581,25 @@ fn a_job_without_a_handler_is_in_the_snapshot_too() {
     let before = text.replace("unique n\nbody: object\nbody.n: u8\n", "unique n\nbody: object\n");
     assert_eq!(check(&before), [pair("body.n", "field_added")]);
 }
+
+#[test]
+fn a_unique_job_with_another_name_has_other_keys() {
+    const DECLARING: &str = env!("CARGO_BIN_EXE_declaring_worker");
+    let place = Sandbox::new();
+    let text = place.run(DECLARING, &["handlers", "--schema"]).out;
+    let check = |text: &str| {
+        std::fs::write(place.path("jobs.snapshot"), text).expect("written");
+        as_json(&place.run(DECLARING, &["check", "--against", "jobs.snapshot", "--json"]))
+    };
+    let now = "job only_declared\nalias formerly\nunique n\n";
+    assert!(text.contains(now), "{text}");
+    let all = check(&text.replace(now, "job formerly\nunique n\n"));
+    let change = &all["changes"][0];
+    let expected = json!(["formerly", "header.unique_key", "unique_key_changed", "formerly", "only_declared"]);
+    assert_eq!(all["changes"].as_array().map(Vec::len), Some(1), "{all}");
+    assert_eq!(json!(["job", "path", "kind", "before", "after"].map(|key| &change[key])), expected);
+    // Other fields are told once, and a job that was not unique has no key to lose.
+    let all = check(&text.replace(now, "job formerly\nunique other\n"));
+    assert_eq!(kinds(&all, "changes"), [pair("header.unique_key", "unique_key_changed")], "{all}");
+    assert_eq!(kinds(&check(&text.replace(now, "job formerly\n")), "changes"), []);
+}
