@@ -251,7 +251,9 @@ impl PostgresServer {
         }
     }
 
-    fn log(&self) -> String {
+    /// Returns the log of the server.
+    #[must_use]
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }

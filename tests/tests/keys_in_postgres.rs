@@ -1,6 +1,7 @@
 //! Unique keys in PostgreSQL: for clients in any language, in the user's transactions, and beside
 //! slow transactions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -202,4 +203,31 @@ fn two_sessions_at_the_same_moment_publish_one() {
     });
     assert_eq!(place.count(), 1);
     assert_eq!(place.queue.list(&Filter::all()).expect("list")[0].state, MessageState::Ready);
+}
+
+/// Each transaction would wait for a key of the other one, until PostgreSQL ends one of them after a second.
+#[test]
+fn batches_of_the_same_keys_in_other_orders_do_not_wait_for_each_other() {
+    let place = Place::new();
+    let new =
+        |round: u32, key: u32| NewMessage::new("pulpo", "recount", "{}").unique(Unique::new(format!("{round} {key}")));
+    for (round, keys) in (0..).zip([2, 30, 64, 65, 100]) {
+        let publish = |number: u32| -> BTreeSet<String> {
+            let mut messages: Vec<_> = (0..keys).map(|key| new(round, (key + number) % keys)).collect();
+            if number % 2 == 1 {
+                messages.reverse();
+            }
+            let enqueued = place.queue.enqueue(messages).expect("published");
+            enqueued.iter().map(|one| one.id.to_string()).collect()
+        };
+        let ids: Vec<_> = std::thread::scope(|scope| {
+            let publish = &publish;
+            let threads: Vec<_> = (0..6).map(|number| scope.spawn(move || publish(number))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert!(ids.iter().all(|same| *same == ids[0] && same.len() == keys as usize), "{ids:?}");
+    }
+    let log = place.server.log();
+    let deadlocks = log.split("deadlock detected").skip(1).filter(|rest| rest.contains(&place.schema));
+    assert_eq!(deadlocks.count(), 0, "{log}");
 }
