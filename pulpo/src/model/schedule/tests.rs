@@ -90,6 +90,10 @@ fn a_local_time_that_does_not_exist_is_the_first_instant_after_the_gap() {
     assert_follow("30 2 * * *", "America/New_York", "2026-03-08T00:00:00Z", &["03-08 07:00", "03-09 06:30"]);
     // 02:00 is 02:30 on Lord Howe Island, at 15:30 UTC of the day before.
     assert_follow("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00:00Z", &["10-03 15:30", "10-04 15:15"]);
+    // 00:00 was 01:00 in São Paulo, at 03:00 UTC of a Sunday.
+    let sao_paulo = "America/Sao_Paulo";
+    assert_follow("0 0 * * *", sao_paulo, "2017-10-14T00:00:00Z", &["10-14 03:00", "10-15 03:00", "10-16 02:00"]);
+    assert_follow("0 0 * * 0", sao_paulo, "2017-10-14T00:00:00Z", &["10-15 03:00", "10-22 02:00"]);
     // There was no 30th of December 2011 on Samoa.
     assert_follow("0 12 30 12 *", "Pacific/Apia", "2011-12-29T12:00:00Z", &["12-30 10:00", "12-29 22:00"]);
 }
@@ -104,6 +108,10 @@ fn a_local_time_that_comes_twice_is_the_first_one() {
     assert_follow("30 2 * * *", berlin, "2026-10-25T01:10:00Z", &["10-26 01:30"]);
     assert_follow("30 1 * * *", "America/New_York", "2026-11-01T00:00:00Z", &["11-01 05:30", "11-02 06:30"]);
     assert_follow("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00:00Z", &["04-04 14:45", "04-05 15:15"]);
+    // 00:00 of a Sunday was 23:00 of the Saturday in São Paulo, at 02:00 UTC.
+    let sao_paulo = "America/Sao_Paulo";
+    assert_follow("30 23 * * *", sao_paulo, "2018-02-17T12:00:00Z", &["02-18 01:30", "02-19 02:30"]);
+    assert_follow("0 0 * * 0", sao_paulo, "2018-02-17T12:00:00Z", &["02-18 03:00", "02-25 03:00"]);
 }
 
 #[test]
