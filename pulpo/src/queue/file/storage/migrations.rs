@@ -146,7 +146,7 @@ pub(in crate::queue::file) const MIGRATIONS: &[&str] = &[
         limit_key TEXT,
         -- The first message of the run that it has joined; null if none.
         run INTEGER,
-        -- The rows of `started` that count its lease, as JSON; null if there are none.
+        -- Where `started` counts its lease, as JSON; otherwise null.
         starts TEXT,
         -- When it was cancelled, if it is leased and must be buried when the lease ends; otherwise null.
         cancelled INTEGER,

@@ -64,7 +64,7 @@ CREATE TABLE SCHEMA.message(
     -- The first message of the batch that it was leased for; null if it is that
     -- message.
     run bigint,
-    -- The rows of `started` that count its lease; null if there are none.
+    -- Where `started` counts its lease; otherwise null.
     starts jsonb,
     -- The wire form, as it was published.
     text text NOT NULL,
