@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::clock::lock;
+use crate::sync::lock;
 
 /// Threads that were just answered mostly make their next request at once. So
 /// the next leader waits up to this long for as many requests as the last time.
@@ -27,13 +27,14 @@ struct State<T, R> {
     /// `None`: the leader panicked.
     answers: HashMap<u64, Option<R>>,
     is_led: bool,
-    /// The number of requests of the last time.
-    crowd: usize,
+    /// How many requests to wait for: those of the last time, and those that were pending when it was done.
+    expected_requests: usize,
 }
 
 impl<T, R> Default for Group<T, R> {
     fn default() -> Self {
-        let state = State { next: 0, waiting: Vec::new(), answers: HashMap::new(), is_led: false, crowd: 0 };
+        let state =
+            State { next: 0, waiting: Vec::new(), answers: HashMap::new(), is_led: false, expected_requests: 0 };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 }
@@ -73,8 +74,8 @@ impl<T, R> Group<T, R> {
     /// Waits a moment for the threads that may come.
     fn gather<'a>(&'a self, mut state: MutexGuard<'a, State<T, R>>) -> MutexGuard<'a, State<T, R>> {
         let end = Instant::now() + GATHERING;
-        let crowd = state.crowd;
-        while state.waiting.len() < crowd {
+        let expected_requests = state.expected_requests;
+        while state.waiting.len() < expected_requests {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -114,7 +115,7 @@ impl<T, R> Drop for Led<'_, T, R> {
             state.answers.insert(*number, answers.next());
         }
         state.is_led = false;
-        state.crowd = self.numbers.len() + state.waiting.len();
+        state.expected_requests = self.numbers.len() + state.waiting.len();
         drop(state);
         self.group.changed.notify_all();
     }
