@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::deferred::DeferredCommits;
-use super::store::{LeaseRequest, LeaseStore, Leased, Look, Offer, exchange};
+use super::store::{LeaseRequest, LeaseStore, Leased, Look, Offer, StoreError as _, exchange};
 use crate::queue::{DequeueFilter, Lease};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 
@@ -167,7 +167,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
                     drop(state);
                     let fetching = Fetching { buffer: self, filter, outcome: None };
                     if !old.is_empty() {
-                        store.release(&self.queues, old)?;
+                        self.release_old(old, store)?;
                     }
                     let request = LeaseRequest { queues: self.queues.clone(), filter: filter.clone(), at_once, ahead };
                     let fetched = fetch(deferred, store, request, looks_first);
@@ -175,6 +175,18 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
                 }
             }
         }
+    }
+
+    /// Gives back messages that are too old to be handed out. If that fails for now, they stay, and the upkeep tries
+    /// again.
+    fn release_old(&self, old: Vec<Leased<S::Tag>>, store: &S) -> Result<(), S::Error> {
+        let leases = old.iter().map(|leased| leased.delivery.lease.clone()).collect();
+        store.release(&self.queues, leases).inspect_err(|error| {
+            if error.is_transient() {
+                lock(&self.state).leased.extend(old);
+                store.wake_upkeep();
+            }
+        })
     }
 
     /// Waits for the lane that is fetching; `Some` if its search had the same filter as this lane's and found nothing.
@@ -227,12 +239,12 @@ enum Step<T> {
     /// Wait: another lane is fetching.
     Wait,
     /// Fetch: it is this lane's turn.
-    Fetch(Plan),
+    Fetch(Plan<T>),
 }
 
-struct Plan {
+struct Plan<T> {
     /// Messages that are too old to be handed out, which go back first.
-    old: Vec<Lease>,
+    old: Vec<Leased<T>>,
     at_once: usize,
     ahead: usize,
 }
@@ -293,10 +305,10 @@ impl<S: LeaseStore> State<S> {
     }
 
     /// Takes the messages whose leases are too old; leases in the buffer are not renewed.
-    fn take_old(&mut self, now: DateTime<Utc>) -> Vec<Lease> {
+    fn take_old(&mut self, now: DateTime<Utc>) -> Vec<Leased<S::Tag>> {
         let (old, young): (VecDeque<_>, _) = self.leased.drain(..).partition(|leased| leased.is_old(now));
         self.leased = young;
-        old.into_iter().map(|leased| leased.delivery.lease).collect()
+        old.into()
     }
 
     fn take_all(&mut self) -> Vec<Lease> {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::mpsc;
 use std::thread;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::guard::catch;
@@ -20,6 +20,8 @@ struct Map {
     is_down: Mutex<bool>,
     /// The next exchange panics.
     panics: Mutex<bool>,
+    /// How much time has passed since the first fetch.
+    passed: Mutex<TimeDelta>,
     /// Each exchange signals that it has begun, and waits until it may continue.
     gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     exchanges: AtomicUsize,
@@ -93,7 +95,7 @@ impl LeaseStore for Arc<Map> {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        DateTime::UNIX_EPOCH
+        DateTime::UNIX_EPOCH + *lock(&self.passed)
     }
 
     fn generation(&self) -> u64 {
@@ -271,6 +273,24 @@ fn the_upkeep_is_woken_when_the_messages_that_it_looks_after_are_in_the_buffer()
     take(&mut lane, &prefetch, &map);
     assert!(prefetch.all().iter().any(|buffer| !buffer.is_empty()), "more was leased ahead");
     assert_eq!(map.woken_for_buffers.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn messages_that_are_too_old_and_cannot_be_released_now_are_released_later() {
+    let (map, prefetch, mut lane) = queue(30);
+    let first = take(&mut lane, &prefetch, &map);
+    defer(&mut lane, &prefetch, &map, &first);
+    take(&mut lane, &prefetch, &map);
+    assert!(!prefetch.is_empty(), "some are leased ahead");
+    // The process was stopped for an hour.
+    *lock(&map.passed) = TimeDelta::hours(1);
+    *lock(&map.is_down) = true;
+    assert!(lane.next(&prefetch, &map, &DequeueFilter::all(), false).is_err(), "it is down");
+    *lock(&map.is_down) = false;
+    let done = (0..100).any(|_| prefetch.tend(&map).is_none());
+    assert!(done && prefetch.is_empty());
+    assert_eq!(*lock(&map.leased), [2].into());
+    assert_eq!(lock(&map.waiting).len(), 28);
 }
 
 #[test]
