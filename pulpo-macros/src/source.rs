@@ -184,7 +184,8 @@ fn takes(tokens: TokenStream, name: &str) -> bool {
                 of_a_handler |= is_handler(&group);
                 false
             }
-            Delimiter::Parenthesis => std::mem::take(&mut of_a_handler) && is_taken(&group),
+            // Also that of `pub(crate)`, before the parameters.
+            Delimiter::Parenthesis => of_a_handler && is_taken(&group),
             Delimiter::Brace | Delimiter::None => {
                 of_a_handler = false;
                 takes(group.stream(), name)

@@ -3,13 +3,14 @@
 //! A page may be replaced, or a part of it, between two commands to the browser. So each helper here tries again until a
 //! deadline that is far longer than anything takes, on a machine that does other things too.
 
+use std::error::Error;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fantoccini::elements::Element;
-use fantoccini::error::{CmdError, ErrorStatus, NewSessionError};
+use fantoccini::error::{CmdError, ErrorStatus};
 use fantoccini::wd::Capabilities;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -32,7 +33,7 @@ pub struct Browser {
     /// Taken when the browser is closed.
     client: Option<Client>,
     driver: Child,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
     /// The last field, so that it is dropped last.
     _turn: MutexGuard<'static, ()>,
 }
@@ -55,21 +56,24 @@ impl Browser {
     }
 
     /// A machine that does other things too may be too slow for the time limits of the driver.
-    fn try_start() -> Result<Self, NewSessionError> {
+    fn try_start() -> Result<Self, Box<dyn Error>> {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let profile = tempfile::tempdir().expect("a folder");
-        let mut driver = Command::new("chromedriver")
+        let profile = tempfile::tempdir()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("chromedriver, of the package chromium-driver");
-        let said = BufReader::new(driver.stdout.take().expect("a pipe"));
+            .map_err(|error| format!("chromedriver, of the package chromium-driver: {error}"))?;
+        // From here on, the driver is ended whatever comes.
+        let mut browser = Self { runtime, client: None, driver, profile, _turn: turn };
+        let said = BufReader::new(browser.driver.stdout.take().ok_or("no pipe")?);
         let mut lines = said.lines().map_while(Result::ok);
         let port = lines
             .find_map(|line| line.split("started successfully on port ").nth(1).map(str::to_owned))
-            .expect("it says its port");
+            .ok_or("the driver has not told its port")?;
         // Read the rest of its output, so that it never blocks.
         std::thread::spawn(move || lines.for_each(drop));
         let arguments = [
@@ -82,16 +86,12 @@ impl Browser {
             "--disable-background-networking".to_owned(),
             "--disable-component-update".to_owned(),
             "--disable-sync".to_owned(),
-            format!("--user-data-dir={}", profile.path().display()),
+            format!("--user-data-dir={}", browser.profile.path().display()),
         ];
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
         // The log that `requests` reads.
         capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "performance": "ALL" }));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        // From here on, the driver is ended whatever comes.
-        let mut browser =
-            Self { runtime: runtime.expect("a runtime"), client: None, driver, _profile: profile, _turn: turn };
         let address = format!("http://127.0.0.1:{}", port.trim().trim_end_matches('.'));
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = browser.runtime.block_on(builder.capabilities(capabilities).connect(&address))?;

@@ -167,10 +167,11 @@ fn text(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
         let written = value.to_string();
         let unspaced: String = written.split_whitespace().collect();
         let is_time = |text: &str| humantime::parse_duration(text).is_ok();
+        let is_rate = |(starts, period): (&str, &str)| starts.parse::<u32>().is_ok() && is_time(period);
         let advice = match (syn::parse2::<Ident>(value.clone()), written.parse::<u32>()) {
             (Ok(word), _) => format!(": write \"{word}\""),
             (_, Ok(starts)) if form.contains("rate") => format!(": write \"{starts}/1s\" for each second"),
-            _ if form.contains("rate") && unspaced.split_once('/').is_some_and(|(_, period)| is_time(period)) => {
+            _ if form.contains("rate") && unspaced.split_once('/').is_some_and(is_rate) => {
                 format!(": write \"{unspaced}\"")
             }
             _ if form.contains("a time") && is_time(&unspaced) => format!(": write \"{unspaced}\""),

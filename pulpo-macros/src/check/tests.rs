@@ -300,3 +300,21 @@ fn parameters_after_the_body_are_checked() {
         assert_eq!(faults(r#""send""#, &item), [place], "{item}");
     }
 }
+
+#[test]
+fn advice_is_only_given_for_what_would_be_accepted() {
+    let said = |argument: &str| {
+        let mut faults = Faults::default();
+        let arguments = format!("\"send\", {argument}");
+        let _ = Checked::new(arguments.parse().expect("tokens"), GOOD.parse().expect("tokens"), &mut faults);
+        let said: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 1, "{argument}: {said:?}");
+        said.concat()
+    };
+    for argument in ["queue = send-mail", "timeout = 5", "rate = 10/1m"] {
+        assert!(said(argument).contains("write \""), "{argument}: {}", said(argument));
+    }
+    for argument in ["queue = send mail", "queue = a--b", "timeout = -5", "rate = many/1m"] {
+        assert!(!said(argument).contains("write \""), "{argument}: {}", said(argument));
+    }
+}

@@ -18,12 +18,10 @@ pub(super) fn string(value: TokenStream, what: &str, example: &str) -> syn::Resu
 /// Returns the name that was meant by words without quotes, such as `Europe/Berlin` or `send-mail`.
 fn unquoted(value: &TokenStream) -> Option<String> {
     let is_word = |token: &TokenTree| matches!(token, TokenTree::Ident(_));
-    let is_part = |token: &TokenTree| {
-        is_word(token) || matches!(token, TokenTree::Punct(sign) if matches!(sign.as_char(), '/' | '-'))
-    };
+    let is_sign = |token: &TokenTree| matches!(token, TokenTree::Punct(sign) if matches!(sign.as_char(), '/' | '-'));
     let tokens: Vec<_> = value.clone().into_iter().collect();
-    let is_name =
-        tokens.first().is_some_and(is_word) && tokens.last().is_some_and(is_word) && tokens.iter().all(is_part);
+    let fits = |(place, token): (usize, &TokenTree)| if place % 2 == 0 { is_word(token) } else { is_sign(token) };
+    let is_name = tokens.len() % 2 == 1 && tokens.iter().enumerate().all(fits);
     is_name.then(|| tokens.iter().map(ToString::to_string).collect())
 }
 
@@ -142,7 +140,8 @@ fn literal(value: &TokenStream, form: &str) -> syn::Result<LitStr> {
 /// Returns the duration that was meant by one written without quotes.
 fn meant(value: &TokenStream) -> Option<String> {
     let text: String = value.to_string().split(|c: char| c.is_whitespace() || c == '_').collect();
-    let number = syn::parse_str::<LitInt>(&text).ok().filter(|number| is_a_type(number.suffix()));
+    let number =
+        syn::parse_str::<LitInt>(&text).ok().filter(|number| is_a_type(number.suffix()) && !text.starts_with('-'));
     if let Some(seconds) = number {
         return Some(format!("write \"{}s\" for seconds", seconds.base10_digits()));
     }

@@ -12,6 +12,7 @@ fn a_handler_takes_exactly_its_type() {
     let takes = |file: &str| takes(file.parse().expect("tokens"), "Mail");
     assert!(takes("#[pulpo::handler(\"a\")] fn a(mail: Mail) {}"));
     assert!(takes("mod mail { #[handler] #[allow(unused)] pub async fn a(_: Mail, all: State<Pool>) {} }"));
+    assert!(takes("#[pulpo::handler(\"a\")] pub(crate) fn a(mail: Mail) -> Result<(), Never> {}"));
     assert!(!takes("#[pulpo::handler(\"a\")] fn a(mail: Vec<Mail>) {}"));
     assert!(!takes("#[pulpo::handler(\"a\")] fn a(all: All) {} fn send(mail: Mail) {}"));
     assert!(!takes("#[pulpo::handler(\"a\")] fn a(all: All, mail: Mail) {}"));

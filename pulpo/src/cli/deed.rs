@@ -280,7 +280,7 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
         && deed.erases()
         && let Err(error) = erase(&**pulpo.queue(), false)
     {
-        problems.push(chain(&*error));
+        problems.push(format!("they are deleted, but not erased from the files yet: {}", chain(&*error)));
     }
     let running = touched.iter().map(|(_, touched)| touched.running).sum();
     if sure.format.json || sure.dry_run {

@@ -201,12 +201,14 @@ impl Monitor {
             std::thread::sleep(BETWEEN_LAST_TRIES);
         }
         let messages = left.iter().map(|(_, all)| all.len()).sum::<usize>();
-        let settling = slots.len();
-        if messages > 0 || settling > 0 {
+        if messages > 0 {
+            tracing::warn!(messages, "cannot give back the messages that were running: their leases must end first");
+        }
+        if !slots.is_empty() {
+            let lanes = slots.len();
             tracing::warn!(
-                messages,
-                settling,
-                "cannot give back the messages that were running: their leases must end first"
+                lanes,
+                "lanes are still settling their messages: otherwise, the leases of those must end first"
             );
         }
     }

@@ -5,9 +5,13 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 /// Set in the process that runs trybuild.
 const INSIDE: &str = "PULPO_UI_INSIDE";
+
+/// All cases share one project of trybuild, whose lock is for one process only.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Runs cases in a process of their own, and passes its output on. `test` is the name of the calling test, which that
 /// process runs again.
@@ -18,7 +22,9 @@ pub(crate) fn run(test: &str, cases: impl FnOnce(&trybuild::TestCases)) {
     if std::env::var_os(INSIDE).is_some() {
         return cases(&trybuild::TestCases::new());
     }
-    let chosen = std::env::args().filter(|argument| argument.starts_with("trybuild="));
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let chosen: Vec<_> = std::env::args().filter(|argument| argument.starts_with("trybuild=")).collect();
+    let is_whole = chosen.is_empty();
     let mut inside = Command::new(std::env::current_exe().expect("this program"))
         .args([test, "--exact", "--nocapture"])
         .args(chosen)
@@ -38,6 +44,8 @@ pub(crate) fn run(test: &str, cases: impl FnOnce(&trybuild::TestCases)) {
     }
     let status = inside.wait().expect("it ends");
     let failed = failed(&output);
+    let any = output.iter().any(|line| line.starts_with("test ") && line.contains(" ... "));
+    assert!(any || !is_whole, "no case was compiled: is the name of the test {test}?");
     assert!(status.success(), "{status}, {} cases failed\n{}", failed.len(), failed.join("\n"));
 }
 

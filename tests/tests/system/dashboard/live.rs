@@ -184,7 +184,13 @@ fn there_are_not_more_than_sixty_four_streams() {
     // A stream whose query is not answered in ten seconds ends. A machine that does other things too may take that long
     // for all of them.
     until("there are too many", || {
-        pages = (0..64).map_while(|_| Listener::try_start(service.address, "")).collect();
+        // Those of the try before make room, a moment after they are closed.
+        pages.clear();
+        until("there is room for the first", || {
+            pages.extend(Listener::try_start(service.address, ""));
+            !pages.is_empty()
+        });
+        pages.extend((1..64).map_while(|_| Listener::try_start(service.address, "")));
         refused = (pages.len() == 64).then(|| ask(service.address, "GET", "/events", &[], ""));
         refused.as_ref().is_some_and(|answer| answer.status == 503)
     });
