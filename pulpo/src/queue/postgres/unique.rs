@@ -5,8 +5,8 @@
 //! # Invariants
 //! A batch that takes several keys locks them first, always in one order, and then
 //! the waiting messages that are to be replaced. If two transactions still deadlock,
-//! the database ends one of them, and it is tried again: a job with several
-//! follow-ups or a transaction of a user's may be one of the two.
+//! the database ends one of them, and it is tried again: a large batch, a job with
+//! several follow-ups or a transaction of a user's may be one of the two.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -37,18 +37,15 @@ const KEEP: Sql = "SELECT kept.kept_id, kept.publication
             new.unique_key, new.key_mode, new.key_time, new.expires, new.duplicate) AS kept
     ORDER BY new.place";
 
-/// Of more keys, a batch locks all that there may be: PostgreSQL has room for some
-/// thousands of locks.
-const MOST_LOCKS: usize = 64;
+/// A batch of more keys locks none: it would keep others waiting that take other
+/// keys, as long as a transaction of a user's has one of its keys.
+const MOST_LOCKS: usize = 100;
 
 /// Locks these keys against other batches. Others that insert the same keys in
-/// another order would each wait for the other one.
-const LOCK_KEYS: Sql = "WITH all_keys AS MATERIALIZED (SELECT pg_advisory_xact_lock_shared(1886743664, 0))
-    SELECT pg_advisory_xact_lock(1886743664, number)
-    FROM all_keys, (SELECT DISTINCT (hashtext(key) & 2147483647) | 1 AS number
-        FROM unnest($1::text[]) AS key ORDER BY number) AS numbers";
-
-const LOCK_ALL_KEYS: Sql = "SELECT pg_advisory_xact_lock(1886743664, 0)";
+/// another order would each wait for the other one. There are 4096 locks for all
+/// keys of a schema, since PostgreSQL has room for some thousands.
+const LOCK_KEYS: Sql = "SELECT pg_advisory_xact_lock(hashtext('pulpo keys SCHEMA.'), number)
+    FROM (SELECT DISTINCT hashtext(key) & 4095 AS number FROM unnest($1::text[]) AS key ORDER BY number) AS numbers";
 
 /// Locks the messages that may be replaced, in one order.
 const LOCK: Sql = "SELECT FROM SCHEMA.message WHERE unique_key = ANY ($1::text[]) AND holds_key AND state < 2
@@ -105,19 +102,16 @@ pub(super) fn insert(connection: &mut Connection, messages: &[&NewMessage]) -> R
     })
 }
 
-/// Locks the keys of these messages if they are several, before the transaction
-/// has any other lock.
+/// Locks the keys of these messages if they are several and not very many, before
+/// the transaction has any other lock.
 fn lock_keys(connection: &mut Connection, messages: &[&NewMessage]) -> Result<(), PostgresError> {
     let of = |message: &&NewMessage| message.unique.as_ref().map(|unique| key(&message.request_type, unique));
     let keys: BTreeSet<String> = messages.iter().filter_map(of).collect();
-    match keys.len() {
-        0 | 1 => Ok(()),
-        2..=MOST_LOCKS => {
-            let keys: Vec<&String> = keys.iter().collect();
-            connection.run(LOCK_KEYS, &[(&keys, Type::TEXT_ARRAY)]).map(drop)
-        }
-        _ => connection.run(LOCK_ALL_KEYS, &[]).map(drop),
+    if !(2..=MOST_LOCKS).contains(&keys.len()) {
+        return Ok(());
     }
+    let keys: Vec<&String> = keys.iter().collect();
+    connection.run(LOCK_KEYS, &[(&keys, Type::TEXT_ARRAY)]).map(drop)
 }
 
 /// Does the same in a transaction that has begun.
