@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
 use super::activity;
-use super::claim::{END_DEAD, NextWaits, PROMOTE};
+use super::claim::{AT_ONCE, END_DEAD, NextWaits, PROMOTE};
 use super::connection::{self, Connection, Heard, SocketRuntime, Sql};
 use super::error::PostgresError;
 use super::shared::Shared;
@@ -45,8 +45,10 @@ const SILENT_BEHIND_POOLER: Duration = Duration::from_secs(12);
 /// The pause after an error.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How often one beat makes a thousand delayed messages ready.
+/// How many times at most one beat makes a thousand delayed messages ready, and the
+/// time after which it stops: others must not take this process for dead.
 const PROMOTIONS: usize = 20;
+const PROMOTING: Duration = Duration::from_secs(1);
 
 /// Increments our beat. Returns the beats of all others, whether messages are
 /// ready in our queues, when the next wait ends, and which programs may go on.
@@ -245,7 +247,7 @@ impl Thread {
             shared.wake();
         }
         if over(waits.due)
-            && let Err(error) = end_delays(connection)
+            && let Err(error) = end_delays(shared, connection)
         {
             if error.breaks_connection() {
                 return Err(error);
@@ -310,11 +312,16 @@ impl Thread {
 
 /// Makes delayed messages ready that are due. Each claim does that too, for a thousand of them. If there are more, an
 /// urgent one among them would wait until the lanes have taken other ones.
-fn end_delays(connection: &mut Connection) -> Result<(), PostgresError> {
+fn end_delays(shared: &Shared, connection: &mut Connection) -> Result<(), PostgresError> {
+    let until = shared.real.uptime().saturating_add(PROMOTING);
     for _ in 0..PROMOTIONS {
         let rows = connection.run(PROMOTE, &[])?;
         let ended: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
-        if ended == 0 {
+        if ended > 0 {
+            // A lane that has just looked skipped them, since they were locked.
+            shared.wake();
+        }
+        if ended < AT_ONCE || shared.real.uptime() >= until {
             break;
         }
     }

@@ -120,9 +120,12 @@ const LIMITED: Sql = "SELECT * FROM SCHEMA.claim_limited($1, $2, $3, $4, $5, $6,
 /// short.
 macro_rules! at_once {
     () => {
-        "1000"
+        1000
     };
 }
+
+/// The same, to be compared with.
+pub(super) const AT_ONCE: i64 = at_once!();
 
 /// Makes messages ready whose delays have ended.
 pub(super) const PROMOTE: Sql = concat!(
