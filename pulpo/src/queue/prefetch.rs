@@ -102,9 +102,10 @@ impl<S: LeaseStore> Prefetch<S> {
     /// Makes messages ready again that were leased ahead and not handed to a lane. Those for which that fails for now
     /// stay here, and the upkeep tries again.
     pub(crate) fn release(&self, store: &S, queues: &Arc<[String]>, leases: Vec<Lease>) -> Result<(), S::Error> {
-        self.release_those(store, queues, || leases)
+        self.release_those(store, queues, || leases).inspect_err(|_| store.wake_upkeep())
     }
 
+    /// Does the same without a wake, for the upkeep: it would find no pause.
     fn release_those(
         &self,
         store: &S,
@@ -116,18 +117,23 @@ impl<S: LeaseStore> Prefetch<S> {
         if !leases.is_empty() {
             unreleased.push((queues.clone(), leases));
         }
-        let mut failed = None;
+        let (mut failed, mut stops) = (None, false);
         unreleased.retain(|(queues, leases)| {
+            // Each may take as long as the store waits for a server that is silent.
+            if stops {
+                return true;
+            }
             let Err(error) = store.release(queues, leases.clone()) else { return false };
-            let again = error.is_transient();
-            failed.get_or_insert(error);
-            again
+            stops = error.is_transient();
+            // The last error counts: if it may pass, the caller tries again.
+            failed = Some(error);
+            stops
         });
-        let wakes = !unreleased.is_empty();
-        drop(unreleased);
-        if wakes {
-            store.wake_upkeep();
+        if stops {
+            // The next call begins with another one, since it may be these alone that fail.
+            unreleased.rotate_left(1);
         }
+        drop(unreleased);
         failed.map_or(Ok(()), Err)
     }
 

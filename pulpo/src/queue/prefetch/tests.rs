@@ -16,6 +16,8 @@ struct Map {
     leased: Mutex<HashSet<u64>>,
     /// Commits that fail permanently.
     stuck: Mutex<HashSet<u64>>,
+    /// Messages that cannot be released now.
+    locked: Mutex<HashSet<u64>>,
     /// Nothing can be written now.
     is_down: Mutex<bool>,
     /// The next exchange panics.
@@ -25,6 +27,7 @@ struct Map {
     /// Each exchange signals that it has begun, and waits until it may continue.
     gate: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
     exchanges: AtomicUsize,
+    releases: AtomicUsize,
     woken: AtomicUsize,
     /// Whose buffers are looked at when the upkeep is woken.
     prefetch: Mutex<std::sync::Weak<Prefetch<Arc<Map>>>>,
@@ -83,11 +86,15 @@ impl LeaseStore for Arc<Map> {
     }
 
     fn release(&self, _: &[String], leases: Vec<Lease>) -> Result<(), Failure> {
+        self.releases.fetch_add(1, Ordering::SeqCst);
         if *lock(&self.is_down) {
             return Err(Failure("down"));
         }
-        for lease in leases {
-            let id = lease.id.as_str().parse().expect("a number");
+        let ids: Vec<u64> = leases.iter().map(|lease| lease.id.as_str().parse().expect("a number")).collect();
+        if ids.iter().any(|id| lock(&self.locked).contains(id)) {
+            return Err(Failure("down"));
+        }
+        for id in ids {
             assert!(lock(&self.leased).remove(&id));
             lock(&self.waiting).insert(id, "job".to_owned());
         }
@@ -300,10 +307,13 @@ fn messages_that_cannot_be_released_now_are_released_later() {
     defer(&mut lane, &prefetch, &map, &first);
     take(&mut lane, &prefetch, &map);
     *lock(&map.is_down) = true;
+    let woken = map.woken.load(Ordering::SeqCst);
     for _ in 0..20 {
         assert!(prefetch.tend(&map).is_some(), "something waits");
     }
+    assert_eq!(map.woken.load(Ordering::SeqCst), woken, "it would go on without a pause");
     prefetch.release(&map, lane.queues(), lane.take_all()).expect_err("it is down");
+    assert_eq!(map.woken.load(Ordering::SeqCst), woken + 1, "for what stays");
     assert!(!prefetch.is_empty());
     *lock(&map.is_down) = false;
     assert_eq!(prefetch.tend(&map), None, "all is done");
@@ -311,4 +321,35 @@ fn messages_that_cannot_be_released_now_are_released_later() {
     // Only the message that a lane has is still leased.
     assert_eq!(*lock(&map.leased), [2].into());
     assert_eq!(lock(&map.waiting).len(), 28);
+}
+
+#[test]
+fn a_queue_that_is_down_is_asked_once_and_not_for_each_release_that_waits() {
+    let (map, prefetch, mut lane) = queue(3);
+    let leases: Vec<_> = (0..3).map(|_| take(&mut lane, &prefetch, &map).delivery.lease).collect();
+    *lock(&map.is_down) = true;
+    for (asked, lease) in (1..).zip(leases) {
+        prefetch.release(&map, lane.queues(), vec![lease]).expect_err("it is down");
+        assert_eq!(map.releases.load(Ordering::SeqCst), asked);
+    }
+    assert!(prefetch.tend(&map).is_some(), "something waits");
+    assert_eq!(map.releases.load(Ordering::SeqCst), 4);
+    *lock(&map.is_down) = false;
+    assert_eq!(prefetch.tend(&map), None, "all is done");
+    assert!(prefetch.is_empty() && lock(&map.leased).is_empty());
+}
+
+#[test]
+fn a_message_that_cannot_be_released_now_keeps_no_other_one() {
+    let (map, prefetch, mut lane) = queue(3);
+    let leases: Vec<_> = (0..3).map(|_| take(&mut lane, &prefetch, &map).delivery.lease).collect();
+    *lock(&map.locked) = [1].into();
+    for lease in leases {
+        let _ = prefetch.release(&map, lane.queues(), vec![lease]);
+    }
+    assert!(prefetch.tend(&map).is_some() && prefetch.tend(&map).is_some(), "the first one waits");
+    assert_eq!(*lock(&map.leased), [1].into());
+    lock(&map.locked).clear();
+    assert_eq!(prefetch.tend(&map), None, "all is done");
+    assert!(lock(&map.leased).is_empty());
 }
