@@ -19,6 +19,9 @@ const LOCK_RELEASE_DELAY: Duration = Duration::from_millis(5);
 /// The pause between two transactions that make delayed messages ready, for the writes of others.
 pub(super) const BETWEEN_DELAYS: Duration = Duration::from_millis(5);
 
+/// The same pause after an error.
+pub(super) const AFTER_ERROR: Duration = DEAD_SCAN_INTERVAL;
+
 #[derive(Debug, Default)]
 pub(super) struct Maintenance {
     upkeep: Arc<Upkeep>,
@@ -28,6 +31,8 @@ pub(super) struct Maintenance {
     scan_at: Mutex<Duration>,
     /// Whether more delays may be over than a lane has ended.
     has_delays_over: AtomicBool,
+    /// Until when none are ended here, in real uptime.
+    delays_at: Mutex<Duration>,
 }
 
 impl Maintenance {
@@ -64,9 +69,14 @@ impl Maintenance {
         self.has_delays_over.store(true, Ordering::SeqCst);
     }
 
-    /// Returns whether there was such a request since the last call.
-    pub(super) fn take_delays_over(&self) -> bool {
-        self.has_delays_over.swap(false, Ordering::SeqCst)
+    /// Returns whether there was such a request since the last one that was taken, and its time has come.
+    pub(super) fn take_delays_over(&self, uptime: Duration) -> bool {
+        uptime >= *lock(&self.delays_at) && self.has_delays_over.swap(false, Ordering::SeqCst)
+    }
+
+    /// Lets no such request be taken for this time, whatever wakes the thread.
+    pub(super) fn pause_delays(&self, uptime: Duration, pause: Duration) {
+        *lock(&self.delays_at) = uptime.saturating_add(pause);
     }
 
     /// Ends the thread, because the queue is closed.
@@ -88,8 +98,37 @@ impl Maintenance {
         is_due
     }
 
-    /// Returns the time until the next scan.
-    pub(super) fn scan_in(&self, uptime: Duration) -> Duration {
-        lock(&self.scan_at).saturating_sub(uptime)
+    /// Returns the time until the next scan, or until a request to end delays is to be taken.
+    pub(super) fn again_in(&self, uptime: Duration) -> Duration {
+        let scan_at = *lock(&self.scan_at);
+        let at =
+            if self.has_delays_over.load(Ordering::SeqCst) { scan_at.min(*lock(&self.delays_at)) } else { scan_at };
+        at.saturating_sub(uptime)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_delays_is_kept_whatever_wakes_the_thread() {
+        let maintenance = Maintenance::default();
+        let at = Duration::from_millis;
+        assert!(maintenance.is_scan_due(at(0)) && !maintenance.take_delays_over(at(0)));
+        maintenance.end_more_delays();
+        assert_eq!(maintenance.again_in(at(10)), at(0));
+        assert!(maintenance.take_delays_over(at(10)));
+        maintenance.note_delays_over();
+        maintenance.pause_delays(at(12), BETWEEN_DELAYS);
+        maintenance.end_more_delays();
+        assert!(!maintenance.take_delays_over(at(13)));
+        assert_eq!(maintenance.again_in(at(13)), at(4));
+        assert!(maintenance.take_delays_over(at(17)));
+        assert_eq!(maintenance.again_in(at(17)), at(983), "the next scan");
+        // A later request waits for the end of the pause too.
+        maintenance.pause_delays(at(17), BETWEEN_DELAYS);
+        maintenance.end_more_delays();
+        assert!(!maintenance.take_delays_over(at(21)) && maintenance.take_delays_over(at(22)));
     }
 }

@@ -12,7 +12,7 @@ use super::leases::expiry::{AT_ONCE, LeaseExpiry, end_delays};
 use super::leases::lease::LeaseEnder;
 use super::leases::process_lock::{self, ProcessLock};
 use super::limits::SearchPoints;
-use super::maintenance::{BETWEEN_DELAYS, Maintenance};
+use super::maintenance::{AFTER_ERROR, BETWEEN_DELAYS, Maintenance};
 use super::notify_file::NotifyFiles;
 use super::storage::error::SqliteError;
 use super::storage::file_id::FileId;
@@ -187,28 +187,34 @@ impl Shared {
         {
             tracing::debug!(error = chain(&error), "cannot clear the files of traces");
         }
-        let is_more = self.maintenance.take_delays_over() && self.end_delays();
-        let scan_in = self.maintenance.scan_in(self.real.uptime());
-        let again_in = if is_more { scan_in.min(BETWEEN_DELAYS) } else { scan_in };
+        if self.maintenance.take_delays_over(self.real.uptime()) {
+            let pause = self.end_delays();
+            self.maintenance.pause_delays(self.real.uptime(), pause);
+        }
+        let again_in = self.maintenance.again_in(self.real.uptime());
         match self.prefetch.tend(self) {
             Some(again) => Next::After(again.min(again_in)),
             None => Next::Wake(again_in),
         }
     }
 
-    /// Makes some delayed messages ready that are due. Returns whether there may be more.
-    fn end_delays(&self) -> bool {
+    /// Makes some delayed messages ready that are due, and requests to do it again if there may be more. Returns the
+    /// pause until then.
+    fn end_delays(&self) -> Duration {
         let now = self.now();
         match self.write(Durability::Lazy, move |connection| end_delays(connection, now)) {
-            Ok(false) => false,
-            Ok(true) => {
-                self.maintenance.note_delays_over();
-                true
+            Ok(is_more) => {
+                if is_more {
+                    self.maintenance.note_delays_over();
+                }
+                BETWEEN_DELAYS
             }
-            // The lanes end some with each claim, and request it again.
             Err(error) => {
                 tracing::debug!(error = chain(&error), "cannot make delayed messages ready");
-                false
+                if error.is_transient() {
+                    self.maintenance.note_delays_over();
+                }
+                AFTER_ERROR
             }
         }
     }
