@@ -178,6 +178,34 @@ fn a_handler_that_is_not_safe_beside_itself_is_found_and_the_mended_one_is_not()
     }
 }
 
+/// Refuses to run beside itself.
+#[derive(Serialize, Deserialize)]
+struct ChargeAlone {
+    order: u64,
+}
+
+#[pulpo::handler("faults_charge_alone", max_attempts = 100)]
+fn charge_alone(charge: ChargeAlone, bank: State<Bank>) -> pulpo::Outcome {
+    let key = charge.order.to_string();
+    if !bank.keys.lock().unwrap().insert(key.clone()) {
+        return Err("it runs already".into());
+    }
+    bank.charges.lock().unwrap().push(charge.order);
+    bank.keys.lock().unwrap().remove(&key);
+    Ok(())
+}
+
+#[test]
+fn a_run_beside_another_that_fails_has_the_pause_of_the_seed() {
+    let mut failed = 0;
+    for seed in 0..40 {
+        let (_, story) = charged(seed, |order| ChargeAlone { order });
+        failed += story.iter().filter(|line| line.contains("it runs already")).count();
+        assert_eq!(charged(seed, |order| ChargeAlone { order }).1, story, "seed {seed}");
+    }
+    assert!(failed > 5, "{failed} runs failed beside another");
+}
+
 #[test]
 fn a_queue_that_does_not_answer_a_worker_is_asked_again() {
     let mut unanswered = 0;

@@ -114,7 +114,11 @@ impl Faults {
         let Some(other) = lock(&self.other).clone() else { return };
         let (ended, end) = mpsc::channel::<()>();
         self.overlaps.store(true, Ordering::SeqCst);
+        // The numbers come from a copy: with or without a second run, the plan goes on as it would.
+        let seed = lock(&self.plan).random.clone().u64(..);
         let thread = std::thread::spawn(move || {
+            // The pauses between attempts are drawn on the thread of the run.
+            fastrand::seed(seed);
             interleave::set_active(true);
             other();
             drop(ended);
