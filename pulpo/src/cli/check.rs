@@ -19,6 +19,9 @@ use crate::worker::{self, scheduled};
 mod deploys;
 mod waiting;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use deploys::cannot_trace;
 
 #[derive(Debug, Args)]
@@ -88,7 +91,12 @@ pub(super) fn run(
         Some(path) => Some(deploys::against(path, &registry, &arguments.allow_removed, open)?),
         None => None,
     };
-    let waiting = if arguments.queue { Some(waiting::look(&registry, open)?) } else { None };
+    // What is found without the queue is worth telling, also if the queue does not answer.
+    let (waiting, unanswered) = match arguments.queue.then(|| waiting::look(&registry, open)) {
+        None => (None, None),
+        Some(Ok(waiting)) => (Some(waiting), None),
+        Some(Err(error)) => (Some(waiting::Waiting::unreadable(&*error)), Some(error)),
+    };
     let faults = problems.len()
         + compared.as_ref().map_or(0, |compared| compared.changes.len())
         + waiting.as_ref().map_or(0, waiting::Waiting::troubles);
@@ -116,7 +124,7 @@ pub(super) fn run(
         if let Some(compared) = &compared {
             compared.print(out)?;
         }
-        if let Some(waiting) = &waiting {
+        if let Some(waiting) = waiting.as_ref().filter(|_| unanswered.is_none()) {
             waiting.print(out)?;
         }
         if let Some((path, jobs)) = updated {
@@ -126,9 +134,13 @@ pub(super) fn run(
             writeln!(out, "{handlers} {}, nothing is wrong", if handlers == 1 { "handler" } else { "handlers" })?;
         }
     }
-    match faults {
-        0 => Ok(()),
-        1 => Err("1 problem".into()),
-        several => Err(format!("{several} problems").into()),
+    match (faults, unanswered) {
+        (0, _) => Ok(()),
+        (1, Some(error)) => Err(error),
+        (1, None) => Err("1 problem".into()),
+        (several, None) => Err(format!("{several} problems").into()),
+        (several, Some(error)) => {
+            Err(format!("{several} problems, one of them with `--queue`: {}", chain(&*error)).into())
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::{Open, show};
 use super::waiting::each_waiting;
-use crate::instance::Pulpo;
+use crate::instance::{Pulpo, SetupError};
 use crate::queue::QueueError;
 use crate::registry::Registry;
 use crate::report::chain;
@@ -30,7 +30,9 @@ pub(in crate::cli) fn cannot_trace() -> Result<(), Box<dyn Error>> {
 pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn Error>> {
     cannot_trace()?;
     let mut snapshot = Snapshot::of(registry);
-    match std::fs::read_to_string(path) {
+    // What is no file, such as a pipe, has no notes, and reading it may not end.
+    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    match if is_file { std::fs::read_to_string(path) } else { Err(std::io::ErrorKind::NotFound.into()) } {
         Ok(text) => {
             let before = Snapshot::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
             snapshot = snapshot.with_notes_of(before, registry);
@@ -49,7 +51,12 @@ pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn 
 /// Replaces a file as a whole: a full disk leaves the old one.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     // A link stays one, and what is no file, such as a pipe, is written to.
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = match path.canonicalize() {
+        Ok(path) => path,
+        // Its file is not there yet.
+        Err(_) if path.is_symlink() => return std::fs::write(path, text),
+        Err(_) => path.to_owned(),
+    };
     let before = std::fs::metadata(&path).ok();
     let (Some(name), true) = (path.file_name(), before.as_ref().is_none_or(std::fs::Metadata::is_file)) else {
         return std::fs::write(&path, text);
@@ -107,7 +114,12 @@ pub(super) fn against(
 fn is_unreachable(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error.downcast_ref::<QueueError>().is_some_and(QueueError::is_transient) {
+        let of_setup = || match error.downcast_ref::<SetupError>() {
+            // It shows the error as its own, without a source.
+            Some(SetupError::Queue(error)) => Some(error),
+            _ => None,
+        };
+        if error.downcast_ref::<QueueError>().or_else(of_setup).is_some_and(QueueError::is_transient) {
             return true;
         }
         next = error.source();
@@ -183,5 +195,40 @@ impl Compared {
             )?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_file_that_is_not_there_stays_one() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (link, file) = (place.path().join("link"), place.path().join("file"));
+        std::os::unix::fs::symlink("file", &link).expect("linked");
+        for text in ["pulpo snapshot 1\n", "# Ours.\npulpo snapshot 1\n"] {
+            write(&link, text).expect("written");
+            assert!(link.is_symlink());
+            assert_eq!(std::fs::read_to_string(&file).expect("a file"), text);
+        }
+        std::os::unix::fs::symlink("nowhere/file", place.path().join("lost")).expect("linked");
+        write(&place.path().join("lost"), "").expect_err("there is no such folder");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_snapshot_is_written_into_a_pipe_that_nobody_writes_to() {
+        let place = tempfile::tempdir().expect("a folder");
+        let pipe = place.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+        assert!(made.success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read_to_string(pipe).expect("read")
+        });
+        assert_eq!(update(&pipe, &Registry::default()).expect("written"), 0);
+        assert_eq!(reader.join().expect("no panic"), "pulpo snapshot 1\n");
     }
 }

@@ -11,6 +11,7 @@ use crate::instance::Pulpo;
 use crate::message::{Incoming, MessageError};
 use crate::queue::{Filter, MessageState, QueueError, StoredMessage};
 use crate::registry::Registry;
+use crate::report::chain;
 
 /// Number of messages that are read at once, with their whole bodies.
 const PAGE: usize = 100;
@@ -69,6 +70,11 @@ pub(super) fn each_waiting(pulpo: &Pulpo, mut look: impl FnMut(&StoredMessage)) 
 }
 
 impl Waiting {
+    /// Creates the result for a queue that cannot be opened or does not answer.
+    pub(super) fn unreadable(error: &(dyn Error + 'static)) -> Self {
+        Self { unseen: vec![format!("the queue: {}", chain(error))], ..Self::default() }
+    }
+
     fn add(&mut self, registry: &Registry, message: &StoredMessage) {
         self.seen += 1;
         let incoming = match Incoming::read(&message.text) {
@@ -122,13 +128,15 @@ impl Waiting {
 
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
         let number = |count: u64| if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+        // A message that cannot be read has no job, and a fault may have no path.
+        let part = |text: &str| if text.is_empty() { String::new() } else { format!("{text}: ") };
         for ((job, path, reason), count) in &self.buried {
-            let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
-            let line = format!("{job}: {path}{reason}: {} would be buried", number(*count));
+            let line = format!("{}{}{reason}: {} would be buried", part(job), part(path), number(*count));
             writeln!(out, "{}", show::visible(&line))?;
         }
         for (job, count) in &self.unknown {
-            let line = format!("{job}: no handler in this program: {} would wait, and then be buried", number(*count));
+            let number = number(*count);
+            let line = format!("{}no handler in this program: {number} would wait, and then be buried", part(job));
             writeln!(out, "{}", show::visible(&line))?;
         }
         for unseen in &self.unseen {
@@ -155,4 +163,21 @@ fn without_indices(path: &str) -> String {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_cannot_be_read_has_no_name_before_its_fault() {
+        let mut waiting = Waiting::default();
+        waiting.bury(String::new(), String::new(), "expected a message".to_owned());
+        waiting.bury("a".to_owned(), "body.b".to_owned(), "no".to_owned());
+        let mut out = Vec::new();
+        waiting.print(&mut out).expect("printed");
+        let expected = "expected a message: 1 message would be buried\na: body.b: no: 1 message would be buried\n\
+                        decoded 0 messages that wait\n";
+        assert_eq!(String::from_utf8(out).expect("text"), expected);
+    }
 }
