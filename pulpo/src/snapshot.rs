@@ -18,12 +18,17 @@ use crate::shape::changes::{Difference, DifferenceKind};
 
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 /// The jobs of a program, with the bodies that they read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Snapshot {
     /// The comments before the first job.
     head: Vec<String>,
     jobs: BTreeMap<String, Job>,
+    /// The comments after the last job.
+    tail: Vec<String>,
 }
 
 /// One job: its names, and the bodies that it reads.
@@ -86,16 +91,25 @@ impl Snapshot {
             let unique = known.unique.map(str::to_owned);
             (known.request_type.to_owned(), Job { aliases, unique, shape: known.shape(&[]), ..Job::default() })
         };
-        Self { head: Vec::new(), jobs: registry.jobs().map(job).collect() }
+        Self { jobs: registry.jobs().map(job).collect(), ..Self::default() }
     }
 
-    /// Takes over the comments and examples of the previous snapshot, for jobs that are in both. The examples show what
-    /// is read where pulpo has found nothing.
+    /// Takes over the comments and examples of the previous snapshot, for jobs that are in both, if only as an alias. The
+    /// examples show what is read where pulpo has found nothing.
     pub(crate) fn with_notes_of(mut self, before: Self, registry: &Registry) -> Self {
-        self.head = before.head;
+        (self.head, self.tail) = (before.head, before.tail);
         for (name, job) in before.jobs {
-            let Some((now, known)) = self.jobs.get_mut(&name).zip(registry.job(&name)) else { continue };
-            (now.comments, now.examples) = (job.comments, job.examples);
+            let Some(known) = registry.job(&name) else { continue };
+            let Some(now) = self.jobs.get_mut(known.request_type) else { continue };
+            now.comments.extend(job.comments);
+            for example in job.examples {
+                if !now.examples.contains(&example) {
+                    now.examples.push(example);
+                }
+            }
+        }
+        for (name, now) in &mut self.jobs {
+            let Some(known) = registry.job(name).filter(|_| !now.examples.is_empty()) else { continue };
             if !now.shape.unseen().is_empty() {
                 now.shape = known.shape(&now.bodies());
             }
@@ -126,12 +140,26 @@ impl Snapshot {
     pub(crate) fn compare(&self, registry: &Registry, allowed: &[String]) -> Comparison {
         let mut compared = Comparison::default();
         for (name, job) in &self.jobs {
-            match registry.job(name) {
-                Some(known) => job.compare(name, &known, &mut compared),
+            let now = registry.job(name);
+            let serving = now.as_ref().map(|known| known.request_type);
+            // An alias may belong to another job now.
+            let elsewhere = |alias: &&String| registry.job(alias).filter(|known| Some(known.request_type) != serving);
+            match &now {
+                Some(known) => {
+                    let aliases = job.aliases.iter().filter(|alias| elsewhere(alias).is_none());
+                    let request_types = [name].into_iter().chain(aliases).cloned().collect();
+                    job.compare(name, known, request_types, &mut compared);
+                }
                 None if allowed.contains(name) => {}
                 None => compared.changes.push(self.gone(name, job, registry)),
             }
-            for alias in job.aliases.iter().filter(|alias| registry.job(alias).is_none() && !allowed.contains(alias)) {
+            for alias in &job.aliases {
+                if let Some(known) = elsewhere(&alias) {
+                    job.compare(alias, &known, vec![alias.clone()], &mut compared);
+                }
+                if registry.job(alias).is_some() || allowed.contains(alias) {
+                    continue;
+                }
                 compared.changes.push(Changed {
                     job: name.clone(),
                     difference: Difference {
@@ -196,13 +224,14 @@ impl Serialize for Snapshot {
 }
 
 impl Job {
-    /// Returns the examples as JSON; one that is not JSON is refused elsewhere.
+    /// Returns the examples as JSON.
     fn bodies(&self) -> Vec<Value> {
         self.examples.iter().filter_map(|example| serde_json::from_str(example).ok()).collect()
     }
 
-    /// Compares this job with that of a program.
-    fn compare(&self, name: &str, known: &DescribedJob, compared: &mut Comparison) {
+    /// Compares this job with the one of a program that serves `name`, its name or an alias. `request_types` are those of
+    /// its messages.
+    fn compare(&self, name: &str, known: &DescribedJob, request_types: Vec<String>, compared: &mut Comparison) {
         let bodies = self.bodies();
         let (old, new) = (self.shape.clone().taught(&bodies), known.shape(&bodies));
         let warning = |path: String, kind, message| Warning { job: name.to_owned(), path, kind, message };
@@ -224,7 +253,6 @@ impl Job {
         for field in &dropped {
             compared.warnings.push(warning(field.path.clone(), WarningKind::FieldDropped, field.error.clone()));
         }
-        let request_types: Vec<_> = [name.to_owned()].into_iter().chain(self.aliases.iter().cloned()).collect();
         let changed = |difference, advice| {
             let request_types = request_types.clone();
             Changed { job: name.to_owned(), difference, advice, request_types }
@@ -249,7 +277,11 @@ impl Job {
             let advice = "keep the key; or let this job do its work twice during the deploy, and write the new key into \
                           the snapshot with `check --update`";
             compared.changes.push(changed(difference, advice.to_owned()));
-        } else if self.unique.is_some() && known.unique.is_some() && name != known.request_type {
+        } else if self.unique.is_some()
+            && known.unique.is_some()
+            && name != known.request_type
+            && !self.aliases.iter().any(|alias| alias == name)
+        {
             let now = known.request_type;
             let advice = format!(
                 "rename it while no message of it waits; or let it do its work twice during the deploy; then write \

@@ -1,6 +1,9 @@
 //! Reads and writes the text of a snapshot.
 
+use std::collections::HashMap;
 use std::fmt;
+
+use serde::de::IgnoredAny;
 
 use super::{Job, Snapshot};
 use crate::shape::read_line;
@@ -10,12 +13,44 @@ const FIRST_LINE: &str = "pulpo snapshot 1";
 /// The beginnings of the lines that version control writes around a conflict.
 const CONFLICT: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
 
+/// The numbers of the lines: of each job, and of each path of its body.
+#[derive(Default)]
+struct Lines {
+    jobs: HashMap<String, usize>,
+    paths: HashMap<(String, String), usize>,
+}
+
 impl Snapshot {
-    /// Reads the text of a snapshot.
+    /// Reads the text of a snapshot. A job may have notes alone.
     ///
     /// # Errors
     /// Names the line.
     pub(crate) fn read(text: &str) -> Result<Self, String> {
+        Self::read_lines(text).map(|(snapshot, _)| snapshot)
+    }
+
+    /// Reads the text of a snapshot that a program is compared with: the body of each job must be there as a whole.
+    ///
+    /// # Errors
+    /// Names the line.
+    pub(crate) fn read_whole(text: &str) -> Result<Self, String> {
+        let (snapshot, lines) = Self::read_lines(text)?;
+        let again = "restore the file, or write it with `check --update` of the version before";
+        for (name, job) in &snapshot.jobs {
+            if !job.shape.0.contains_key("body") {
+                let number = lines.jobs.get(name).copied().unwrap_or_default();
+                return Err(format!("line {number}: expected `body: …` below `job {name}`, got none: {again}"));
+            }
+            if let Some((path, fault)) = job.shape.fault() {
+                let number = lines.paths.get(&(name.clone(), path)).copied().unwrap_or_default();
+                return Err(format!("line {number}: {fault}: {again}"));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn read_lines(text: &str) -> Result<(Self, Lines), String> {
+        let mut lines = Lines::default();
         let mut snapshot = Self::default();
         let mut comments: Vec<String> = Vec::new();
         let mut current: Option<String> = None;
@@ -49,19 +84,23 @@ impl Snapshot {
                 }
                 let job = Job { comments: std::mem::take(&mut comments), ..Job::default() };
                 snapshot.jobs.insert(name.to_owned(), job);
+                lines.jobs.insert(name.to_owned(), number);
                 current = Some(name.to_owned());
                 continue;
             }
-            let Some(job) = current.as_ref().and_then(|name| snapshot.jobs.get_mut(name)) else {
+            let Some((name, job)) = current.as_ref().and_then(|name| Some((name, snapshot.jobs.get_mut(name)?))) else {
                 return Err(at_line(format!("expected `job NAME`, got `{line}`")));
             };
             job.comments.append(&mut comments);
-            job.read_line(line).map_err(at_line)?;
+            if let Some(path) = job.read_line(line).map_err(at_line)? {
+                lines.paths.insert((name.clone(), path), number);
+            }
         }
         if is_first {
             return Err(format!("expected `{FIRST_LINE}` in the first line, got an empty file"));
         }
-        Ok(snapshot)
+        snapshot.tail = comments;
+        Ok((snapshot, lines))
     }
 }
 
@@ -80,8 +119,8 @@ fn first_line(line: &str) -> Result<(), String> {
 }
 
 impl Job {
-    /// Reads a line below the name of a job.
-    fn read_line(&mut self, line: &str) -> Result<(), String> {
+    /// Reads a line below the name of a job. Returns its path, if it is one of the body.
+    fn read_line(&mut self, line: &str) -> Result<Option<String>, String> {
         let twice = |what: &str| Err(format!("expected {what} once, got it twice: remove one of the lines"));
         if let Some(alias) = line.strip_prefix("alias ") {
             if self.aliases.iter().any(|known| known == alias) {
@@ -94,18 +133,22 @@ impl Job {
             }
             self.unique = Some(line["unique".len()..].trim_start().to_owned());
         } else if let Some(example) = line.strip_prefix("example ") {
+            if let Err(error) = serde_json::from_str::<IgnoredAny>(example) {
+                return Err(format!("expected a body as JSON behind `example`, got `{example}`: {error}"));
+            }
             self.examples.push(example.to_owned());
         } else if let Some((path, node)) = read_line(line) {
             if self.shape.0.contains_key(&path) {
                 return twice(&format!("the path `{path}`"));
             }
-            self.shape.0.insert(path, node);
+            self.shape.0.insert(path.clone(), node);
+            return Ok(Some(path));
         } else {
             return Err(format!(
                 "expected a path and what is read there, `alias NAME`, `unique FIELDS` or `example BODY`, got `{line}`"
             ));
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -133,6 +176,12 @@ impl fmt::Display for Snapshot {
             for example in &job.examples {
                 writeln!(f, "example {example}")?;
             }
+        }
+        if !self.tail.is_empty() {
+            writeln!(f)?;
+        }
+        for comment in &self.tail {
+            writeln!(f, "{comment}")?;
         }
         Ok(())
     }

@@ -90,7 +90,7 @@ pub(super) fn against(
 ) -> Result<Compared, Box<dyn Error>> {
     cannot_trace()?;
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let snapshot = Snapshot::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    let snapshot = Snapshot::read_whole(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let Comparison { changes, warnings } = snapshot.compare(registry, allowed);
     let mut warnings = warnings.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     let mut waiting = None;

@@ -25,7 +25,7 @@ pub(crate) enum Change {
 pub(super) const UNKNOWN: &str = "a field that no version has";
 
 /// The length up to which is tried how long a text, a list or a map may be.
-const LONG: usize = 1024;
+pub(super) const LONG: usize = 1024;
 
 /// The length of JSON up to which that is tried, for lists and maps.
 const MOST_JSON: usize = 16 * 1024;

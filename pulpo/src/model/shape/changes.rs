@@ -94,8 +94,10 @@ impl Shape {
         let comparison = Comparison { old: self, new, probe, first };
         for (path, node) in &self.0 {
             for change in self.changes_at(path, node, new) {
-                if let Some(made) = self.body(path, &change) {
-                    comparison.faults(made, &mut unread);
+                match self.body(path, &change) {
+                    Some(made) => comparison.faults(made, &mut unread),
+                    None if change == Change::None => drop(unread.unseen.insert(place(path))),
+                    None => {}
                 }
             }
             if let Some(difference) = self.narrowed_at(path, node, new) {
@@ -338,6 +340,8 @@ impl Shape {
                 let Some((_, path)) = fields.into_iter().find(|(name, _)| name == variant) else { return no() };
                 self.refuses(&path, value.get(content)?, &format!("{place}.{content}"))
             }
+            // An option of itself reads `null` alone.
+            Kind::Recursive(above) if above == path => no(),
             Kind::Recursive(above) => self.refuses(above, value, place),
             Kind::Opaque => None,
         }

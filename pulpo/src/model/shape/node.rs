@@ -11,6 +11,13 @@ pub(super) const WORD: &str = "text";
 /// The maximum length of a list of fixed length; a longer one is opaque.
 pub(super) const MOST_PARTS: usize = 1024;
 
+/// The names of the values without parts.
+#[cfg(feature = "cli")]
+pub(super) const VALUES: [&str; 19] = [
+    "bool", "i8", "i16", "i32", "i64", "i128", "u8", "u16", "u32", "u64", "u128", "f32", "f64", "char", "text",
+    "bytes", "null", "ignored", "unit",
+];
+
 /// The JSON that a type reads: a node for each path in the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape(pub(crate) BTreeMap<String, Node>);

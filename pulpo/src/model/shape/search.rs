@@ -167,6 +167,13 @@ impl Search {
                 (node.not, node.examples) = (not, examples);
             }
         }
+        // An enum without variants has no value, wherever it is.
+        let is_empty = |path: &str| traced.shape.fields(path).is_empty();
+        let enums = traced.shape.0.iter().filter(|(_, node)| node.kind == Kind::Enum && !node.nullable);
+        let empty: Vec<_> = enums.map(|(path, _)| path.clone()).filter(|path| is_empty(path)).collect();
+        for path in empty {
+            traced.shape.0.entry(path).and_modify(|node| node.unseen = true);
+        }
         !self.gave_up()
     }
 

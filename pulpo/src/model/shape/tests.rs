@@ -9,7 +9,16 @@ pub(super) mod foreign;
 mod hostile;
 
 fn shape<B: DeserializeOwned>() -> String {
-    Shape::of::<B>().to_string()
+    let shape = Shape::of::<B>();
+    let lines = shape.to_string();
+    // A snapshot of it is read, unless the type has no value.
+    #[cfg(feature = "cli")]
+    for (line, (path, node)) in lines.lines().zip(&shape.0) {
+        assert_eq!(read_line(line).as_ref(), Some(&(path.clone(), node.clone())), "{lines}");
+    }
+    #[cfg(feature = "cli")]
+    assert!(shape.fault().is_none() || lines == "body: as body\n", "{lines}");
+    lines
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,9 @@ use std::fmt;
 use serde_json::Value;
 
 #[cfg(feature = "cli")]
-use super::node::MOST_PARTS;
+use super::bodies::{LONG, leads_to};
+#[cfg(feature = "cli")]
+use super::node::{MOST_PARTS, VALUES};
 use super::{Kind, Node, Shape};
 
 /// Writes a step to the field of this name, in quotes if it could be misread.
@@ -94,6 +96,36 @@ fn sorted(value: &Value) -> String {
 }
 
 impl Shape {
+    /// Returns a path whose line cannot be right beside the others, with the fault; `None` if pulpo may have written all
+    /// of them.
+    #[cfg(feature = "cli")]
+    pub(crate) fn fault(&self) -> Option<(String, String)> {
+        self.0.iter().find_map(|(path, node)| {
+            let fault = self.fault_at(path, node)?;
+            Some((path.clone(), fault))
+        })
+    }
+
+    #[cfg(feature = "cli")]
+    fn fault_at(&self, path: &str, node: &Node) -> Option<String> {
+        if let Some((above, _)) = last_step(path).filter(|(above, _)| !self.0.contains_key(*above)) {
+            return Some(format!("expected a line for `{above}` beside the one for `{path}`, got none"));
+        }
+        match &node.kind {
+            // A type that is an option of itself reads `null` alone.
+            Kind::Recursive(above) if above == path && node.nullable => None,
+            Kind::Recursive(above) => {
+                let is_type = self.0.get(above).is_some_and(|node| !matches!(node.kind, Kind::Recursive(_)));
+                let is_above = above != path && leads_to(above, path) && is_type;
+                (!is_above).then(|| format!("expected a path above `{path}` that says what is read, got `as {above}`"))
+            }
+            Kind::Enum | Kind::Adjacent { .. } if self.fields(path).is_empty() && !self.is_unseen(path) => {
+                (!node.nullable).then(|| format!("expected the variants of `{path}` in lines of their own, got none"))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the paths of the named parts of a node, with their names.
     pub(super) fn fields(&self, path: &str) -> Vec<(String, String)> {
         let below = self.0.range(path.to_owned()..).take_while(|(below, _)| below.starts_with(path));
@@ -188,7 +220,7 @@ fn split_outside<'t>(text: &'t str, separator: &str) -> Vec<&'t str> {
 /// Reads one line of a shape.
 #[cfg(feature = "cli")]
 pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
-    let path = *split_outside(line, ": ").first()?;
+    let path = *split_outside(line, ": ").first().filter(|path| is_path(path))?;
     let mut parts = split_outside(line[path.len()..].strip_prefix(": ")?, ", ").into_iter();
     let mut node = Node::new(read_kind(parts.next()?)?, false);
     for part in parts {
@@ -200,7 +232,8 @@ pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
             part => match part.split_once(' ')? {
                 ("at", length) => {
                     let (most, counted) = length.strip_prefix("most ")?.split_once(' ')?;
-                    node.most = Some(most.parse().ok().filter(|_| counted == unit(&node.kind))?);
+                    let is_known = |most: &usize| *most <= LONG && counted == unit(&node.kind);
+                    node.most = Some(most.parse().ok().filter(is_known)?);
                 }
                 ("not", value) => node.not.push(serde_json::from_str(value).ok()?),
                 ("such", examples) => {
@@ -212,6 +245,30 @@ pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
         }
     }
     Some((path.to_owned(), node))
+}
+
+/// Returns whether a text is a path as a shape has it.
+#[cfg(feature = "cli")]
+fn is_path(text: &str) -> bool {
+    let mut rest = text.strip_prefix("body");
+    while let Some(steps) = rest.filter(|steps| !steps.is_empty()) {
+        rest = behind_step(steps);
+    }
+    rest.is_some()
+}
+
+/// Returns the steps behind the first one.
+#[cfg(feature = "cli")]
+fn behind_step(steps: &str) -> Option<&str> {
+    if let Some(behind) = steps.strip_prefix(".*") {
+        return Some(behind);
+    }
+    if let Some(index) = steps.strip_prefix('[') {
+        let (index, behind) = index.split_once(']')?;
+        return index.bytes().all(|byte| byte.is_ascii_digit()).then_some(behind);
+    }
+    let (name, behind) = first_name(steps)?;
+    (steps.strip_suffix(behind) == Some(field(&name).as_str())).then_some(behind)
 }
 
 /// Reads a name that [`word`] has written.
@@ -233,7 +290,7 @@ fn read_kind(kind: &str) -> Option<Kind> {
         return Some(Kind::Adjacent { tag: read_word(tag)?, content: read_word(content)? });
     }
     if let Some(path) = kind.strip_prefix("as ") {
-        return Some(Kind::Recursive(path.to_owned()));
+        return is_path(path).then(|| Kind::Recursive(path.to_owned()));
     }
     if let Some(len) = kind.strip_prefix("list of ") {
         return len.parse().ok().filter(|len| *len <= MOST_PARTS).map(Kind::Tuple);
@@ -244,10 +301,7 @@ fn read_kind(kind: &str) -> Option<Kind> {
         "list" => Kind::List,
         "one of" => Kind::Enum,
         "anything" => Kind::Opaque,
-        value if value.chars().all(|c| c.is_ascii_alphanumeric()) && !value.is_empty() => {
-            Kind::Value(value.to_owned().into())
-        }
-        _ => return None,
+        value => Kind::Value((*VALUES.iter().find(|known| **known == value)?).into()),
     })
 }
 

@@ -20,6 +20,7 @@ fn compared<Old: DeserializeOwned + 'static, New: DeserializeOwned + 'static>(ex
     let lines = shape.to_string();
     let old = Shape(lines.lines().map(|line| text::read_line(line).unwrap_or_else(|| panic!("{line}"))).collect());
     assert_eq!(old, shape, "{lines}");
+    assert_eq!(old.fault(), None, "{lines}");
     old.compare(&Shape::traced_with(probe::<New>, &examples), probe::<New>)
 }
 
@@ -456,4 +457,24 @@ matrix! {
     an_option_is_added_to_what_panics: { #[derive(Deserialize)] pub(crate) struct B { p: Panics } }
         => { #[derive(Deserialize)] pub(crate) struct B { p: Panics, note: Option<u8> } }
         [r#"{"p":7}"#];
+}
+
+#[test]
+fn an_option_of_itself_is_compared_with_another_type_to_the_end() {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Own(Option<Box<Own>>);
+    assert_eq!(unread::<Own, u64>(), [("body".to_owned(), DifferenceKind::NullRefused)]);
+    let (number, own) = (Shape::of::<u64>(), Shape::of::<Own>());
+    assert_eq!(own.refusal_of(&number).map(|(path, _)| path).as_deref(), Some("body"));
+    assert_eq!(number.refusal_of(&own).map(|(path, _)| path).as_deref(), Some("body"));
+}
+
+#[test]
+fn a_place_for_which_no_body_is_made_up_is_not_passed_over() {
+    // The line of the first field is lost, and so is that of the parts of the tuple.
+    let read = |line| text::read_line(line).expect("a line");
+    let old = Shape(["body: object", "body.a: list of 2"].map(read).into());
+    let unread = old.compare(&Shape::of::<u64>(), probe::<u64>);
+    assert_eq!(unread.unseen, ["body", "body.a"].map(str::to_owned).into());
 }

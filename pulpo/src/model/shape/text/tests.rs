@@ -51,7 +51,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
 fn nodes() -> impl Strategy<Value = Node> {
     let values = || prop::collection::vec(values(), 0..3);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (kinds(), flags, prop::option::of(0..2000_usize), prop::option::of(names()), values(), values()).prop_map(
+    (kinds(), flags, prop::option::of(0..=LONG), prop::option::of(names()), values(), values()).prop_map(
         |(kind, (nullable, optional, strict, unseen), most, alias_of, not, examples)| Node {
             kind,
             nullable,
@@ -112,7 +112,106 @@ fn a_line_of_another_form_is_refused() {
         "body: object with t",
         "body: variant in t",
         "body: u8, another name of a.b",
+        "body: stringy",
+        "body: te",
+        "body: u6",
+        "body: U8",
+        "body: u8 ",
+        "body : u8",
+        "  body: u8",
+        "bodies: u8",
+        "body.: u8",
+        "body.id : u8",
+        "body.a b: u8",
+        "body.a..b: u8",
+        "body.a[x]: u8",
+        "body.a[: u8",
+        "body.\"a: u8",
+        "nobody.a: u8",
+        "body: as nowhere",
+        "body: as body.",
+        "body: text, at most 1025 bytes",
+        "body: text, at most 99999999999 bytes",
+        "body: list, at most 18446744073709551616 parts",
     ] {
         assert_eq!(read_line(line), None, "{line}");
+    }
+}
+
+/// Reads lines, and returns the path of a fault in them.
+fn fault(lines: &str) -> Option<String> {
+    let read = |line| read_line(line).unwrap_or_else(|| panic!("{line}"));
+    Shape(lines.lines().map(read).collect()).fault().map(|(path, _)| path)
+}
+
+#[test]
+fn a_line_that_cannot_stand_beside_the_others_is_found() {
+    for (lines, path) in [
+        ("body.id: u8", "body.id"),
+        ("body: object\nbody.a.b: u8", "body.a.b"),
+        ("body: as body", "body"),
+        ("body: as body.nowhere", "body"),
+        ("body: object\nbody.a: as body.a", "body.a"),
+        ("body: object\nbody.a: as body.b\nbody.b: as body.a", "body.a"),
+        ("body: object\nbody.a: as body.b\nbody.b: object", "body.a"),
+        ("body: object\nbody.a: as body.a.b\nbody.a.b: object", "body.a"),
+        ("body: object\nbody.ab: as body.a\nbody.a: object", "body.ab"),
+        ("body: one of", "body"),
+        ("body: object\nbody.a: one of, optional", "body.a"),
+        ("body: variant in t and content in c", "body"),
+        ("body: list\nbody[]: as body, or null\nbody[].a: as body[]", "body[].a"),
+    ] {
+        assert_eq!(fault(lines).as_deref(), Some(path), "{lines}");
+    }
+    for lines in [
+        "body: object\nbody.a: list\nbody.a[]: as body\nbody.b: as body, or null",
+        "body: as body, or null",
+        "body: one of\nbody.A: unit",
+        "body: one of, unseen",
+        "body: object, unseen\nbody.a: one of",
+        "body: map\nbody.*: object\nbody.*.\"a.b\": u8\nbody.*.\"*\": list of 2\nbody.*.\"*\"[0]: u8",
+    ] {
+        assert_eq!(fault(lines), None, "{lines}");
+    }
+}
+
+#[test]
+fn the_lines_of_each_type_are_accepted() {
+    #[derive(serde::Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Own(Option<Box<Own>>);
+    #[derive(serde::Deserialize)]
+    enum Never {}
+    #[derive(serde::Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Values(
+        (bool, i8, i16, i32, i64, i128, u8, u16, u32),
+        (u64, u128, f32, f64, char, String, ()),
+        serde::de::IgnoredAny,
+        crate::shape::tests::foreign::Bytes<4>,
+    );
+    let of_kinds: BTreeSet<_> = Shape::of::<Values>()
+        .0
+        .into_values()
+        .map(|node| node.kind)
+        .filter_map(|kind| match kind {
+            Kind::Value(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let missing: Vec<_> = VALUES.iter().filter(|name| !of_kinds.contains(**name)).collect();
+    // That of a variant without content.
+    assert_eq!(missing, [&"unit"]);
+    for shape in [
+        Shape::of::<Values>(),
+        Shape::of::<Own>(),
+        Shape::of::<Never>(),
+        Shape::of::<Option<Never>>(),
+        Shape::of::<Vec<Never>>(),
+        Shape::of::<(u8, Result<u8, Never>)>(),
+        Shape::of::<BTreeMap<String, Option<Never>>>(),
+    ] {
+        let lines = shape.to_string();
+        assert_eq!(fault(&lines), None, "{lines}");
     }
 }
