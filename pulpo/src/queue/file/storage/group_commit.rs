@@ -248,7 +248,8 @@ impl<S: Storage> GroupCommit<S> {
         let mut leading = Leading { all: self, waiters: Vec::new(), is_over: false };
         let mut group = self.gather(&mut leading, for_tasks);
         if group.is_empty() {
-            return false;
+            // A request may have come in the meantime, and the committer may have ended.
+            return leading.hand_over(false);
         }
         let started = self.clock.uptime();
         let results = self.storage.commit(&mut group);
