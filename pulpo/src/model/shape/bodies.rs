@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::node::WORD;
+use super::node::{LONG, WORD, leads_to};
 use super::text::written;
 use super::{Kind, Node, Shape};
 
@@ -23,9 +23,6 @@ pub(crate) enum Change {
 
 /// A field that no type has, for objects with one more field.
 pub(super) const UNKNOWN: &str = "a field that no version has";
-
-/// The length up to which is tried how long a text, a list or a map may be.
-pub(super) const LONG: usize = 1024;
 
 /// The length of JSON up to which that is tried, for lists and maps.
 const MOST_JSON: usize = 16 * 1024;
@@ -216,11 +213,6 @@ impl Body<'_> {
     fn is_unit(&self, path: &str) -> Option<bool> {
         Some(matches!(&self.shape.0.get(path)?.kind, Kind::Value(kind) if kind == "unit"))
     }
-}
-
-/// Returns whether a path leads to another one.
-pub(super) fn leads_to(path: &str, target: &str) -> bool {
-    target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 /// Returns the value of a kind without parts that is tried first.

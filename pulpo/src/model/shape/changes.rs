@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::bodies::{Change, Made, UNKNOWN, ends, extremes, is_words, leads_to};
+use super::bodies::{Change, Made, UNKNOWN, ends, extremes, is_words};
 use super::examples::kinds;
+use super::node::leads_to;
 use super::place::{part, part_mut, place};
 use super::reading::{Refused, named, read};
 use super::{Kind, Node, Shape, text};

@@ -11,12 +11,20 @@ pub(super) const WORD: &str = "text";
 /// The maximum length of a list of fixed length; a longer one is opaque.
 pub(super) const MOST_PARTS: usize = 1024;
 
+/// The length up to which is tried how long a text, a list or a map may be.
+pub(super) const LONG: usize = 1024;
+
 /// The names of the values without parts.
 #[cfg(feature = "cli")]
 pub(super) const VALUES: [&str; 19] = [
     "bool", "i8", "i16", "i32", "i64", "i128", "u8", "u16", "u32", "u64", "u128", "f32", "f64", "char", "text",
     "bytes", "null", "ignored", "unit",
 ];
+
+/// Returns whether a path leads to another one.
+pub(super) fn leads_to(path: &str, target: &str) -> bool {
+    target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+}
 
 /// The JSON that a type reads: a node for each path in the body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::bodies::{Change, TEXTS, candidates, ends, leads_to, odd};
+use super::bodies::{Change, TEXTS, candidates, ends, odd};
 use super::examples::{add_wider, anything, expected_variants, more_examples};
-use super::node::WORD;
+use super::node::{WORD, leads_to};
 use super::reading::{Refused, expected_length, named, read_text};
 use super::text::{last_step, written};
 use super::trace::Traced;

@@ -8,9 +8,7 @@ use std::fmt;
 use serde_json::Value;
 
 #[cfg(feature = "cli")]
-use super::bodies::{LONG, leads_to};
-#[cfg(feature = "cli")]
-use super::node::{MOST_PARTS, VALUES};
+use super::node::{LONG, MOST_PARTS, VALUES, leads_to};
 use super::{Kind, Node, Shape};
 
 /// Writes a step to the field of this name, in quotes if it could be misread.
