@@ -217,7 +217,7 @@ fn is_untouched(error: &CmdError) -> bool {
 /// Clicks on the element with this XPath.
 ///
 /// # Panics
-/// Panics if there is none, or if it cannot be clicked.
+/// Panics if the element is missing, or cannot be clicked.
 pub async fn click(client: &Client, path: &str) {
     use_element(client, Locator::XPath(path), async |element| element.click().await).await;
 }
@@ -225,7 +225,7 @@ pub async fn click(client: &Client, path: &str) {
 /// Types a text into the field with this CSS selector.
 ///
 /// # Panics
-/// Panics if there is none.
+/// Panics if the field is missing.
 pub async fn fill(client: &Client, field: &str, text: &str) {
     use_element(client, Locator::Css(field), async |element| element.send_keys(text).await).await;
 }
@@ -233,7 +233,7 @@ pub async fn fill(client: &Client, field: &str, text: &str) {
 /// Chooses a value in the list with this CSS selector.
 ///
 /// # Panics
-/// Panics if there is none, or if it does not have this value.
+/// Panics if the list is missing, or does not have this value.
 pub async fn choose(client: &Client, field: &str, value: &str) {
     use_element(client, Locator::Css(field), async |element| element.select_by_value(value).await).await;
 }
