@@ -18,6 +18,11 @@ const MANY: usize = 10_000;
 /// Claims from the front may take one part in this many of the time.
 const SHARE: u32 = 20;
 
+/// The next claim from the front comes after this time at the latest. One that
+/// was slow for another reason, such as a busy server, must not make an urgent
+/// message wait for long.
+const LONGEST: Duration = Duration::from_secs(5);
+
 /// A position in the order of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -79,7 +84,7 @@ impl Floors {
             self.is_slow = false;
         }
         self.note(firsts, leased, walked);
-        self.front_at = now.saturating_add(took.saturating_mul(SHARE));
+        self.front_at = now.saturating_add(took.saturating_mul(SHARE).min(LONGEST));
     }
 }
 
@@ -111,5 +116,7 @@ mod tests {
         assert!(floors.hold(3 * SECOND), "nothing that was found says nothing of dead entries");
         floors.note_front(first(10), 1, 1, 6 * SECOND, SECOND / 1000);
         assert!(!floors.hold(6 * SECOND), "they are gone");
+        floors.note_front(first(11), 1, 300_000, 7 * SECOND, 2 * SECOND);
+        assert_eq!(floors.left(7 * SECOND), LONGEST, "one slow claim does not keep the next one away");
     }
 }
