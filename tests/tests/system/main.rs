@@ -48,6 +48,8 @@ mod publishing;
 mod readme;
 mod rolling_deploys;
 mod running;
+#[cfg(target_os = "linux")]
+mod scripts;
 mod spool;
 mod time;
 mod torture;
