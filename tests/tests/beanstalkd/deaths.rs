@@ -35,7 +35,7 @@ fn supervise(place: &Sandbox, lanes: &str) -> usize {
     for deaths in 0..10 {
         let mut worker = place.start(place.command(WORKER, &["work", "--concurrency", lanes]));
         let over = || worker.has_ended() || listed(place).iter().all(|message| message["state"] == "buried");
-        assert!(within(Duration::from_secs(60), over), "{:?}\n{}", listed(place), place.log());
+        assert!(within(Duration::from_secs(120), over), "{:?}\n{}", listed(place), place.log());
         if !worker.has_ended() {
             worker.signal("TERM");
             assert_eq!(worker.end(), 0);
@@ -183,11 +183,11 @@ fn a_job_that_a_batch_does_not_take_is_run_by_an_idle_lane_at_once() {
 #[test]
 fn another_worker_takes_over_what_a_killed_one_had_and_nothing_is_lost() {
     let place = Sandbox::with_beanstalkd();
-    publish(&place, &["innocent", "--body", "20", "--count", "200"]);
     let survivor = place.start(place.command(WORKER, &["work", "--concurrency", "4"]));
     for _ in 0..4 {
-        let victim = place.start(place.command(WORKER, &["work", "--concurrency", "16"]));
         let before = lines(&place, "innocent");
+        let victim = place.start(place.command(WORKER, &["work", "--concurrency", "16"]));
+        publish(&place, &["innocent", "--body", "20", "--count", "50"]);
         until("some are done", || lines(&place, "innocent") > before + 10);
         victim.signal("KILL");
         victim.end();

@@ -15,14 +15,24 @@ use pulpo::queue::{
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
 use pulpo_tests::proxy::Proxy;
 use pulpo_tests::touch;
-use pulpo_tests::wait::until;
+use pulpo_tests::wait::{until, within};
 use tempfile::TempDir;
 
 const QUEUE: &str = "faults";
-const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long the impatient wait for an answer. A server on a busy machine may be silent for a moment, too.
+const SILENCE: Duration = Duration::from_secs(3);
 
 fn queue_at(port: u16) -> BeanstalkdQueue {
-    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(SILENCE);
+    with_patience(port, Duration::from_secs(30))
+}
+
+fn impatient_queue_at(port: u16) -> BeanstalkdQueue {
+    with_patience(port, SILENCE)
+}
+
+fn with_patience(port: u16, patience: Duration) -> BeanstalkdQueue {
+    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(patience);
     BeanstalkdQueue::new(options, Arc::new(SystemClock::new()))
 }
 
@@ -82,11 +92,11 @@ fn silent_server(port: u16) -> TcpListener {
 fn a_silent_server_is_reported_in_time_and_replaced_by_a_good_one() {
     let port = free_port();
     let silent = silent_server(port);
-    let queue = queue_at(port);
+    let queue = impatient_queue_at(port);
     let mut seat = seat(&queue);
     for _ in 0..2 {
         let error = in_time(|| queue.enqueue(vec![message("lost in silence")]));
-        assert!(error.is_transient() && error.source().unwrap().to_string().contains("did not answer within 1s"));
+        assert!(error.is_transient() && error.source().unwrap().to_string().contains("did not answer within 3s"));
         assert!(in_time(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(60))).is_transient());
     }
     drop(silent);
@@ -100,7 +110,7 @@ fn a_silent_server_is_reported_in_time_and_replaced_by_a_good_one() {
 #[test]
 fn a_server_that_falls_silent_is_reported_in_time_in_each_call() {
     let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
+    let queue = impatient_queue_at(server.port());
     let mut waiting = seat(&queue);
     queue.enqueue(vec![message("held")]).unwrap();
     let mut holding = seat(&queue);
@@ -129,8 +139,7 @@ fn a_server_that_falls_silent_is_reported_in_time_in_each_call() {
 fn silence_does_not_pile_up_threads() {
     let port = free_port();
     let silent = silent_server(port);
-    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(Duration::from_millis(50));
-    let queue = BeanstalkdQueue::new(options, Arc::new(SystemClock::new()));
+    let queue = with_patience(port, Duration::from_millis(50));
     let threads = || {
         let all = std::fs::read_dir("/proc/self/task").unwrap();
         let name =
@@ -144,8 +153,8 @@ fn silence_does_not_pile_up_threads() {
     for _ in 0..40 {
         queue.enqueue(vec![message("x")]).unwrap_err();
     }
-    // Other tests of this process have connections too, but fewer than that.
-    assert!(threads() < before + 20, "{before} threads became {}", threads());
+    // Other tests of this process have connections too, but rarely more than that.
+    assert!(within(SILENCE, || threads() < before + 20), "{before} threads became {}", threads());
     drop(silent);
 }
 
@@ -509,7 +518,8 @@ fn cut(cuts: fn(u64) -> u64) {
                     }
                     sent.insert(text);
                 }
-                if proxy.connections() > 600 || n > 3000 {
+                // The worker may have used up most of the connections.
+                if proxy.connections() > 600 && sent.len() > 50 || n > 3000 {
                     break;
                 }
             }

@@ -124,7 +124,7 @@ fn the_metrics_of_a_worker_beside_a_thousand_tubes_are_those_of_its_own_queues_a
     let took = started.elapsed();
     assert_eq!((status, http::value(&text, "pulpo_queue_reachable")), (200, Some(1.0)), "{text}");
     assert!(!text.contains("tube7"), "{text}");
-    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    assert!(took < Duration::from_secs(60), "it took {took:?}");
     let asked = |told: &str| -> u64 {
         told.lines().find_map(|line| line.strip_prefix("cmd-stats-tube: ")).unwrap().parse().unwrap()
     };

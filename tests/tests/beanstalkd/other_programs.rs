@@ -53,7 +53,7 @@ impl Other {
     }
 
     fn put(&mut self, text: &[u8]) -> u64 {
-        let words = [format!("put 7 0 5 {}\r\n", text.len()).as_bytes(), text].concat();
+        let words = [format!("put 7 0 60 {}\r\n", text.len()).as_bytes(), text].concat();
         self.say(&words).strip_prefix("INSERTED ").unwrap().parse().unwrap()
     }
 }
@@ -169,7 +169,7 @@ fn messages_of_another_program_arrive_unchanged() {
         let stored = queue.peek(&id).unwrap().unwrap();
         assert_eq!((stored.text.as_slice(), stored.priority.get()), (text, 7));
         let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-        assert_eq!((delivery.text.as_slice(), delivery.ttr), (text, Duration::from_secs(5)));
+        assert_eq!((delivery.text.as_slice(), delivery.ttr), (text, Duration::from_secs(60)));
         seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
     other.put(texts[0]);
@@ -236,7 +236,7 @@ fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
     queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap();
     let take = || {
         let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(60);
         // The server may notice the end of a connection a moment later.
         let delivery = loop {
             match seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {

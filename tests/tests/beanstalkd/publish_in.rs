@@ -53,12 +53,15 @@ fn a_job_goes_out_over_the_connection_as_its_handler_says() {
 fn options_of_the_message_hold_and_a_delay_never_ends_early() {
     let server = BeanstalkdServer::start();
     let (pulpo, queue, mut connection) = set_up(&server);
-    let message = Message::new(to("grace")).priority(3).delay(Duration::from_millis(2500));
+    let message = Message::new(to("grace")).priority(3).delay(Duration::from_millis(600_500));
+    let before = chrono::Utc::now();
     let sent = pulpo.publish_in(&mut connection, message).unwrap();
     let stored = queue.peek(sent.id().unwrap()).unwrap().unwrap();
     assert_eq!((stored.priority.get(), stored.state), (3, MessageState::Delayed));
-    let left = (stored.until.unwrap() - chrono::Utc::now()).num_milliseconds();
-    assert!((1000..=3000).contains(&left), "{left}");
+    let until = stored.until.unwrap();
+    // The server says how many whole seconds are left.
+    assert!((until - before).num_milliseconds() >= 600_000, "{until}");
+    assert!((until - chrono::Utc::now()).num_milliseconds() <= 601_000, "{until}");
 }
 
 /// The server would take it, and forget what it does not know.

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use pulpo::clock::SystemClock;
@@ -13,10 +14,16 @@ use pulpo_tests::proxy::{Line, RewritingProxy};
 use pulpo_tests::wait::until;
 
 const QUEUE: &str = "slow";
-const SILENCE: Duration = Duration::from_millis(500);
+
+/// How long the impatient wait for an answer. A server on a busy machine may be silent for a moment, too.
+const SILENCE: Duration = Duration::from_secs(3);
 
 fn queue_at(port: u16) -> BeanstalkdQueue {
-    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(SILENCE);
+    with_patience(port, Duration::from_secs(30))
+}
+
+fn with_patience(port: u16, patience: Duration) -> BeanstalkdQueue {
+    let options = BeanstalkdOptions::new("127.0.0.1").port(port).socket_timeout(patience);
     BeanstalkdQueue::new(options, Arc::new(SystemClock::new()))
 }
 
@@ -27,15 +34,15 @@ fn message(text: impl Into<String>) -> NewMessage {
 #[test]
 fn a_large_message_over_a_slow_line_takes_longer_than_the_timeout_and_arrives() {
     let server = Options::new().max_job_size(8_000_000).start();
-    // Two megabytes a second: each direction takes one second.
-    let line = Line::new().bytes_per_second(2_000_000).start(server.port());
-    let queue = queue_at(line.port());
+    // Half a megabyte a second: each direction takes four seconds.
+    let line = Line::new().bytes_per_second(500_000).start(server.port());
+    let queue = with_patience(line.port(), SILENCE);
     let text = "x".repeat(2_000_000);
     let started = Instant::now();
     queue.enqueue(vec![message(text.as_str())]).unwrap();
     let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
     let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).unwrap().unwrap();
-    assert!(started.elapsed() > SILENCE * 3, "it was not slow: {:?}", started.elapsed());
+    assert!(started.elapsed() > SILENCE * 2, "it was not slow: {:?}", started.elapsed());
     assert_eq!(delivery.text.len(), text.len());
     consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     assert_eq!(queue.stats().unwrap().total(), 0);
@@ -64,23 +71,26 @@ fn a_large_message_is_sent_on_when_the_server_goes_on() {
 #[test]
 fn a_server_that_stands_still_while_lanes_wait_costs_no_job_an_attempt() {
     let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
+    let queue = with_patience(server.port(), SILENCE);
+    let failed = AtomicUsize::new(0);
     let mut consumers: Vec<_> = (0..8).map(|_| queue.consumer(&[QUEUE.to_owned()]).unwrap()).collect();
     std::thread::scope(|scope| {
         let lanes: Vec<_> = consumers
             .iter_mut()
             .map(|consumer| {
-                scope.spawn(move || {
-                    let mut failed = 0;
-                    let end = Instant::now() + Duration::from_secs(60);
+                scope.spawn(|| {
+                    let mut has_failed = false;
+                    let end = Instant::now() + Duration::from_secs(120);
                     loop {
                         assert!(Instant::now() < end, "no job came");
                         match consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {
-                            Ok(Some(delivery)) => break (delivery, failed),
+                            Ok(Some(delivery)) => break delivery,
                             Ok(None) => {}
                             Err(error) => {
                                 assert!(error.is_transient(), "{error}");
-                                failed += 1;
+                                if !std::mem::replace(&mut has_failed, true) {
+                                    failed.fetch_add(1, Ordering::SeqCst);
+                                }
                             }
                         }
                     }
@@ -93,13 +103,12 @@ fn a_server_that_stands_still_while_lanes_wait_costs_no_job_an_attempt() {
         let mut other = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
         other.write_all(b"use slow\r\n").unwrap();
         (0..8).for_each(|_| other.write_all(b"put 1 0 60 2\r\n{}\r\n").unwrap());
-        // Longer than a second of waiting at the server, plus the timeout.
-        std::thread::sleep(Duration::from_secs(3));
+        // After a second of waiting at the server, plus the timeout.
+        until("each lane is told that the server is silent", || failed.load(Ordering::SeqCst) == 8);
         server.signal("CONT");
         for lane in lanes {
-            let (delivery, failed) = lane.join().unwrap();
+            let delivery = lane.join().unwrap();
             assert_eq!((delivery.attempts, delivery.abandoned), (0, 0), "message {}", delivery.lease.id);
-            assert!(failed > 0, "a lane is told that the server is silent");
         }
     });
 }
@@ -107,12 +116,12 @@ fn a_server_that_stands_still_while_lanes_wait_costs_no_job_an_attempt() {
 #[test]
 fn a_settlement_that_the_server_answers_late_is_done_once_and_not_lost() {
     let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
+    let queue = with_patience(server.port(), SILENCE);
     queue.enqueue(vec![message("done"), message("again"), message("buried")]).unwrap();
     let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
     let mut settlements = [
         Settlement::commit(),
-        Settlement::rollback(Duration::from_secs(100), "later", true),
+        Settlement::rollback(Duration::from_secs(600), "later", true),
         Settlement::bury("never", true),
     ];
     let leases = [(); 3].map(|()| consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
@@ -136,25 +145,29 @@ fn a_batch_far_away_costs_few_round_trips() {
     const JOBS: usize = 400;
     let server = BeanstalkdServer::start();
     let near = queue_at(server.port());
-    near.enqueue((0..JOBS).map(|_| message("{}")).collect()).unwrap();
     let line = Line::new().delay(Duration::from_millis(5)).start(server.port());
     let far = queue_at(line.port());
-    let mut consumer = far.consumer(&[QUEUE.to_owned()]).unwrap();
-    let started = Instant::now();
-    for _ in 0..JOBS / 100 {
-        let mut take =
-            |more| consumer.dequeue(&DequeueFilter::all().more(more), Duration::from_secs(20)).unwrap().unwrap();
-        let batch: Vec<_> = (0..100).rev().map(|more| take(more).lease).collect();
-        for lease in &batch {
-            consumer.settle(lease, &mut Settlement::deferrable_commit()).unwrap();
+    let mut took = Vec::new();
+    // A machine that is busy with other things may hold up some of the tries. One by one, two round trips of 10 ms each
+    // take 8 s each time.
+    while took.iter().all(|took| *took > Duration::from_secs(4)) {
+        assert!(took.len() < 5, "it took {took:?}");
+        near.enqueue((0..JOBS).map(|_| message("{}")).collect()).unwrap();
+        let mut consumer = far.consumer(&[QUEUE.to_owned()]).unwrap();
+        let started = Instant::now();
+        for _ in 0..JOBS / 100 {
+            let mut take =
+                |more| consumer.dequeue(&DequeueFilter::all().more(more), Duration::from_secs(20)).unwrap().unwrap();
+            let batch: Vec<_> = (0..100).rev().map(|more| take(more).lease).collect();
+            for lease in &batch {
+                consumer.settle(lease, &mut Settlement::deferrable_commit()).unwrap();
+            }
         }
+        consumer.flush().unwrap();
+        took.push(started.elapsed());
+        assert!(consumer.take_lost_leases().is_empty());
+        assert_eq!(near.stats().unwrap().total(), 0);
     }
-    consumer.flush().unwrap();
-    let took = started.elapsed();
-    assert!(consumer.take_lost_leases().is_empty());
-    assert_eq!(near.stats().unwrap().total(), 0);
-    // One by one, two round trips of 10 ms each would take 8 s.
-    assert!(took < Duration::from_secs(4), "it took {took:?}");
 }
 
 #[test]
@@ -237,23 +250,25 @@ fn a_call_without_wait_does_not_wait_for_one_that_waits_at_the_server() {
 #[test]
 fn a_job_that_comes_while_the_last_consumer_leaves_loses_no_attempt() {
     let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
+    // The answers to what is sent before the wait come while the server waits, and a call that is interrupted then ends.
+    let line = Line::new().delay(Duration::from_millis(200)).start(server.port());
+    let (near, far) = (queue_at(server.port()), queue_at(line.port()));
     until("a job comes while the last consumer leaves", || {
-        let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
+        let mut consumer = far.consumer(&[QUEUE.to_owned()]).unwrap();
         let wait = Duration::from_secs(20);
         let waiting = std::thread::spawn(move || (consumer.dequeue(&DequeueFilter::all(), wait).unwrap(), consumer));
         until("it waits at the server", || server_stat(&server, "current-waiting") == 1);
-        queue.interrupt();
+        far.interrupt();
         let (found, consumer) = waiting.join().unwrap();
         assert!(found.is_none());
-        queue.enqueue(vec![message("{}")]).unwrap();
+        near.enqueue(vec![message("{}")]).unwrap();
         // The wait at the server lasts for up to a second longer, unless the machine was busy with other things.
         let has_come = server_stat(&server, "current-jobs-reserved") == 1;
         drop(consumer);
-        let left = queue.list(&Filter::all()).unwrap();
+        let left = near.list(&Filter::all()).unwrap();
         let states: Vec<_> = left.iter().map(|message| (message.state.as_str(), message.attempts)).collect();
         assert_eq!(states, [("ready", 0)]);
-        queue.delete(&Filter::all()).unwrap();
+        near.delete(&Filter::all()).unwrap();
         has_come
     });
 }
@@ -277,9 +292,9 @@ fn jobs_reserved_for_a_batch_and_not_taken_are_ready_again_uncounted() {
 
 #[test]
 fn a_late_answer_about_some_jobs_that_were_not_taken_keeps_no_others_reserved() {
-    let (long, short) = (Duration::from_secs(600), Duration::from_secs(20));
+    let (long, short) = (Duration::from_secs(600), Duration::from_secs(30));
     let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
+    let queue = with_patience(server.port(), SILENCE);
     let lasting = |ttr| {
         let mut message = message("{}");
         message.ttr = ttr;
@@ -349,7 +364,7 @@ fn an_unexpected_answer_is_an_error_of_the_call_and_ends_the_connection() {
         let queue = queue_at(port);
         queue.enqueue(vec![message("{}")]).unwrap();
         let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
-        let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().unwrap().lease;
+        let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).unwrap().unwrap().lease;
         let failed = match word {
             "release" => consumer.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "x", true)).is_err(),
             "touch" => consumer.touch(std::slice::from_ref(&lease)).is_err(),
@@ -391,7 +406,7 @@ fn a_release_that_buried_the_job_is_no_success() {
     let queue = queue_at(port);
     queue.enqueue(vec![message("{}")]).unwrap();
     let mut consumer = queue.consumer(&[QUEUE.to_owned()]).unwrap();
-    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().unwrap().lease;
+    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).unwrap().unwrap().lease;
     let error = consumer.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "x", true)).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "it was out of memory and buried the job");
