@@ -60,33 +60,31 @@ pub(crate) const SPOOL_REFUSED: &str = "pulpo_spool_refused_messages";
 
 /// The counters, with their descriptions.
 pub(crate) const COUNTERS: [(&str, &str); 9] = [
-    (PUBLISHED, "jobs that were put into a queue"),
-    (STARTED, "runs of handlers"),
+    (PUBLISHED, "jobs that this process has published"),
+    (STARTED, "messages passed to a handler"),
     (DONE, "jobs done"),
-    (RETRIED, "runs that failed, or could not begin, and are tried again"),
-    (BURIED, "jobs kept for a person"),
+    (RETRIED, "runs that failed or could not begin, and are retried"),
+    (BURIED, "jobs buried because they failed"),
     (CANCELLED, "running jobs that a person cancelled"),
-    (EXPIRED, "jobs deleted unprocessed, since their expiration had passed"),
-    (RELEASED, "jobs given back uncounted when the worker stopped"),
-    (LOST, "runs whose lease was lost, so that their result did not count"),
+    (EXPIRED, "jobs deleted without a run because they had expired"),
+    (RELEASED, "jobs put back without counting an attempt when the worker stopped"),
+    (LOST, "runs that lost their lease, so that their result did not count"),
 ];
 
 /// The histograms, in seconds.
-pub(crate) const HISTOGRAMS: [(&str, &str); 2] = [
-    (RUN_SECONDS, "how long runs took"),
-    (WAIT_SECONDS, "how long jobs waited for their first run since they were due"),
-];
+pub(crate) const HISTOGRAMS: [(&str, &str); 2] =
+    [(RUN_SECONDS, "duration of runs"), (WAIT_SECONDS, "how long jobs waited for their first run after they were due")];
 
 /// The gauges.
 pub(crate) const GAUGES: [(&str, &str); 11] = [
-    (IN_FLIGHT, "jobs that a lane has in hand"),
+    (IN_FLIGHT, "jobs that lanes are working on"),
     (LANES, "lanes of the worker that take jobs"),
-    (ABANDONED, "runs that have exceeded their timeout and have not returned"),
+    (ABANDONED, "runs that have exceeded their timeout and not returned"),
     (QUEUE_MESSAGES, "messages in the queue"),
     (QUEUE_OLDEST_READY, "how long the oldest ready message has waited since it was due"),
-    (QUEUE_MEASURED, "when the messages of the queue were last counted, in Unix time"),
-    (QUEUE_REACHABLE, "1 if the queue answered when it was last asked, else 0"),
-    (QUEUE_SERVERS_UNREACHABLE, "servers of the queue that did not answer when messages were last counted"),
+    (QUEUE_MEASURED, "when the messages were last counted, in Unix time"),
+    (QUEUE_REACHABLE, "1 if the queue, or one of its servers, answered the last query within two seconds, else 0"),
+    (QUEUE_SERVERS_UNREACHABLE, "servers of the queue that did not answer when the messages were last counted"),
     (SPOOL_MESSAGES, "messages in the spool that wait for a server"),
     (SPOOL_OLDEST, "how long the oldest message in the spool has waited"),
     (SPOOL_REFUSED, "messages in the spool that the queue has refused for good"),
@@ -126,20 +124,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_documentation_has_each_metric_with_its_kind() {
+    fn the_documentation_has_each_metric_with_its_kind_and_description() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
         let documentation = std::fs::read_to_string(path).expect("the documentation");
         let rows: Vec<_> = documentation.lines().filter_map(|line| line.strip_prefix("| `pulpo_")).collect();
         let all = [("counter", &COUNTERS[..]), ("histogram", &HISTOGRAMS[..]), ("gauge", &GAUGES[..])];
         let expected: Vec<_> = all
             .into_iter()
-            .flat_map(|(kind, named)| named.iter().map(move |(name, _)| format!("{name}` | {kind} | ")))
+            .flat_map(|(kind, named)| named.iter().map(move |(name, text)| (format!("{name}` | {kind} | "), *text)))
             .collect();
         assert_eq!(rows.len(), expected.len(), "{rows:#?}");
-        for (row, expected) in rows.iter().zip(expected) {
-            assert!(format!("pulpo_{row}").starts_with(&expected), "expected {expected}, got {row}");
+        for (row, (begin, text)) in rows.iter().zip(expected) {
+            assert!(format!("pulpo_{row}").starts_with(&begin), "expected {begin}, got {row}");
+            // The page may say more, and link to other pages.
+            let meaning = row.rsplit(" | ").next().unwrap_or_default();
+            let parts = meaning.split("](").enumerate();
+            let plain =
+                parts.map(|(n, part)| if n == 0 { part } else { part.split_once(')').map_or(part, |(_, rest)| rest) });
+            let plain = plain.collect::<String>().replace('[', "");
+            assert!(plain.starts_with(text), "expected {text:?}, got {plain:?}");
         }
     }
+
     #[test]
     fn the_documentation_asks_only_for_metrics_that_are_there() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
