@@ -8,7 +8,7 @@ use crate::message::{Incoming, Priority};
 use crate::queue::beanstalkd::burial_notes::{self, Note};
 use crate::queue::beanstalkd::job::JobStats;
 use crate::queue::beanstalkd::values::{ago, ahead};
-use crate::queue::{LimitKeys, MessageState, StoredMessage};
+use crate::queue::{MessageState, StoredMessage};
 
 /// A message that was found. If it is buried, its notes with the reason, the newest first.
 #[derive(Debug)]
@@ -32,31 +32,17 @@ impl Found {
             MessageState::Ready | MessageState::Reserved | MessageState::Buried | MessageState::Done => None,
         };
         let message = StoredMessage {
-            id: id.into(),
             since,
             request_type: request_type(&text),
-            state: job.state,
             priority: Priority::new(job.priority),
             until,
-            lease: None,
             attempts: counts.attempts,
             abandoned: counts.lost,
             kicks: Some(counts.kicks),
             enqueued_at: Some(ago(now, job.age)),
             due_since,
             ttr: Some(job.ttr),
-            last_error: None,
-            last_error_at: None,
-            progress: None,
-            cancelled: false,
-            history: Vec::new(),
-            result: None,
-            has_expired: false,
-            unique: None,
-            has_key: false,
-            limit_keys: LimitKeys::default(),
-            queue: job.tube,
-            text,
+            ..StoredMessage::new(id.into(), job.tube, job.state, text)
         };
         Self { id, message, notes: Vec::new() }
     }
