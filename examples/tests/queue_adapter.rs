@@ -142,7 +142,7 @@ fn every_command_works_on_it() {
     let resumed = refused(&place, &["resume", "pulpo"]);
     assert!(resumed.contains("this queue cannot be paused"), "{resumed}");
     let backup = refused(&place, &["backup", "copy"]);
-    assert!(backup.contains("this queue cannot be written into a file"), "{backup}");
+    assert!(backup.contains("this queue cannot be copied into a file"), "{backup}");
 }
 
 /// How each command ends on a queue with a buried message, 2, and a ready one, 3: its code, and a part of what it says.
@@ -155,7 +155,7 @@ const COMMANDS: &[(&str, &[&str], i32, &str)] = &[
     ("cancel", &["3"], 1, "this queue cannot cancel messages: `delete`"),
     ("kick", &["2"], 0, "kicked 2"),
     ("purge", &["pulpo", "--yes"], 0, "deleted 2"),
-    ("edit", &["3", "--priority", "1"], 1, "this queue cannot change a message that waits: `delete`"),
+    ("edit", &["3", "--priority", "1"], 1, "this queue cannot change a waiting message: `delete`"),
     ("pause", &["pulpo"], 1, "this queue cannot be paused"),
     ("resume", &["pulpo"], 1, "this queue cannot be paused"),
     ("schedule", &[], 1, "this queue cannot keep schedules"),
@@ -166,7 +166,7 @@ const COMMANDS: &[(&str, &[&str], i32, &str)] = &[
     ("outbox", &[], 0, "no outbox is configured"),
     ("dashboard", &["--listen", "nowhere"], 2, "nowhere"),
     ("move", &["--to", "line:other.json"], 1, "this queue cannot keep a message buried"),
-    ("backup", &["copy"], 1, "this queue cannot be written into a file"),
+    ("backup", &["copy"], 1, "this queue cannot be copied into a file"),
     ("migrate", &[], 1, "this queue cannot be migrated by a command"),
     ("handlers", &[], 0, "pack"),
     ("check", &["--queue"], 0, "decoded 1 message"),
@@ -242,7 +242,7 @@ fn a_mistake_in_its_keys_is_refused_with_its_place() {
         (
             ["list", "--set", "queue=line:"],
             // The other linked adapters depend on the features of the build.
-            " or line:FILE, got \"line:\": a file comes after `line:`",
+            " or line:FILE, got \"line:\": expected a file after `line:`",
         ),
         (
             ["list", "--set", "queue=lime:x"],

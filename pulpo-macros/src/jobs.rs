@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_is_configured_away_is_not_asked_for() {
+    fn a_job_of_a_disabled_queue_is_not_requested() {
         let text = {
             let module = r#"mod jobs { #[cfg(feature = "x")] #[derive(Job)] #[job("a")] struct A; }"#;
             expand(Default::default(), module.parse().expect("tokens"), &Seen::new()).to_string()

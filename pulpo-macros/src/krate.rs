@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_is_told_from_the_others_of_its_program() {
+    fn a_crate_is_distinguished_from_the_others_of_its_program() {
         let of = |arguments: &str| identity_of(arguments.split_whitespace().map(str::to_owned));
         let library = "rustc --crate-name shop src/lib.rs --crate-type lib -C metadata=0a -C opt-level=1";
         let crates = [

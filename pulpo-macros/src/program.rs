@@ -275,7 +275,7 @@ mod tests {
     use crate::seen::Seen;
 
     #[test]
-    fn a_library_is_told_from_a_program() {
+    fn a_library_is_distinguished_from_a_program() {
         let of = |arguments: &str| is_library(arguments.split_whitespace().map(str::to_owned));
         assert!(of("rustc --crate-name a src/lib.rs --crate-type lib"));
         assert!(of("rustc --crate-type cdylib --crate-type=rlib"));

@@ -49,7 +49,7 @@ pub(crate) fn discard<T>(value: T) {
 /// Returns the message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not a text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with something that is not text")
 }
 
 #[cfg(test)]
@@ -71,13 +71,13 @@ mod tests {
         assert_eq!(catch(|| -> u8 { panic!("boom") }), Err("boom".to_owned()));
         assert_eq!(catch(|| -> u8 { panic!("boom {}", 2) }), Err("boom 2".to_owned()));
         let other = catch(|| -> u8 { std::panic::panic_any(7_u8) });
-        assert_eq!(other, Err("with something that is not a text".to_owned()));
+        assert_eq!(other, Err("with something that is not text".to_owned()));
     }
 
     #[test]
     fn a_panic_in_a_drop_ends_here() {
         discard(Endless);
         let text = catch(|| -> u8 { std::panic::panic_any(Endless) });
-        assert_eq!(text, Err("with something that is not a text".to_owned()));
+        assert_eq!(text, Err("with something that is not text".to_owned()));
     }
 }

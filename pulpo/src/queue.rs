@@ -279,7 +279,7 @@ pub trait Inspection {
     fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
         let _ = (id, edit);
         Err(QueueError::Unsupported(
-            "change a message that waits: `delete` it and `publish` it again, or use `file:FOLDER` or `postgres://…`",
+            "change a waiting message: `delete` it and `publish` it again, or use `file:FOLDER` or `postgres://…`",
         ))
     }
 
@@ -325,7 +325,7 @@ pub trait Inspection {
     /// read.
     fn backup(&self, file: &Path) -> Result<u64, QueueError> {
         let _ = file;
-        Err(QueueError::Unsupported("be written into a file"))
+        Err(QueueError::Unsupported("be copied into a file"))
     }
 }
 

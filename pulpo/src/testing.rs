@@ -300,7 +300,7 @@ impl TestPulpo {
     /// safe to repeat. A worker dies before a handler is called, or after it
     /// has returned and before its outcome reaches the queue. A lease is lost
     /// while the handler runs, or the handler exceeds its timeout, so that the
-    /// message is delivered twice. The handler may be told in the middle:
+    /// message is delivered twice. The handler may be notified in the middle:
     /// [`is_cancelled`](crate::Context::is_cancelled) is true from then on, and
     /// one that is async is dropped where it awaits. Or another worker runs the
     /// message, or the whole batch, while the first handler is in the middle.

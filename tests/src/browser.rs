@@ -128,7 +128,7 @@ async fn eventually<T>(what: &str, mut attempt: impl AsyncFnMut() -> Result<T, S
     loop {
         match attempt().await {
             Ok(value) => return value,
-            Err(problem) => assert!(began.elapsed() < LONG, "waited in vain for {what}: {problem}"),
+            Err(problem) => assert!(began.elapsed() < LONG, "timed out waiting for {what}: {problem}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(120);
     while !condition() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
+        assert!(Instant::now() < end, "timed out waiting until {what}");
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }

@@ -70,8 +70,8 @@ const KINDS: [&str; 7] = [
     "dies before",
     "and the worker dies",
     "the lease is lost while the handler runs (",
-    "the lease is lost while the handler runs, and the handler is told",
-    "timed out after 1m, and the handler is told",
+    "the lease is lost while the handler runs, and the handler is notified",
+    "timed out after 1m, and the handler is notified",
     "done, and the queue cannot be reached to settle that",
     "done, and the answer of the queue is lost",
 ];
@@ -274,13 +274,13 @@ struct Copied {
 }
 
 #[test]
-fn a_handler_is_told_that_its_run_does_not_count() {
+fn a_handler_is_notified_that_its_run_does_not_count() {
     let (mut stopped, mut timed_out) = (0, 0);
     for seed in 0..20 {
         let pulpo = TestPulpo::faults(seed).state(Copied::default());
         pulpo.publish(Copy { files: 10 }).unwrap();
         pulpo.work_for(LONG);
-        let told = pulpo.story().iter().filter(|line| line.contains("and the handler is told")).count();
+        let told = pulpo.story().iter().filter(|line| line.contains("and the handler is notified")).count();
         let copied = pulpo.state_of::<Copied>();
         assert_eq!(copied.stopped.load(Ordering::Relaxed), u32::try_from(told).unwrap(), "{:#?}", pulpo.story());
         assert!(copied.files.load(Ordering::Relaxed) >= 10, "it is done in the end: {:#?}", pulpo.story());

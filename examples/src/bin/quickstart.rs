@@ -101,7 +101,7 @@ fn knock(to: &EmailAddress) -> Result<(), String> {
 /// own file name, and never appends.
 fn save(kind: &str, name: &str, content: &[u8]) -> anyhow::Result<()> {
     let folder = Path::new(OUTPUT).join(kind);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     fs::write(folder.join(name), content).with_context(|| format!("cannot write {name} in {}", folder.display()))
 }
 

@@ -44,7 +44,7 @@ impl Factory for LineFactory {
 
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
         if address.rest().is_empty() {
-            return Err("a file comes after `line:`".to_owned());
+            return Err("expected a file after `line:`".to_owned());
         }
         Ok(vec![("file", address.rest().to_owned())])
     }

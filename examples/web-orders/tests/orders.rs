@@ -63,7 +63,7 @@ impl Drop for Service {
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
     while !condition() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
+        assert!(Instant::now() < end, "timed out waiting until {what}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
 }

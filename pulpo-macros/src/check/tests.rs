@@ -51,7 +51,7 @@ fn the_type_is_checked() {
 }
 
 #[test]
-fn a_handler_without_a_name_says_nothing_of_the_job() {
+fn a_handler_without_a_name_says_nothing_about_the_job() {
     assert_eq!(faults("", GOOD), [""; 0]);
     assert_eq!(faults("crate = x::y", GOOD), [""; 0]);
     assert_eq!(faults(r#"crate = x, queue = "mail", ttr = "5s""#, GOOD), ["queue"]);
@@ -59,7 +59,7 @@ fn a_handler_without_a_name_says_nothing_of_the_job() {
 }
 
 #[test]
-fn good_ones_have_none() {
+fn correct_handlers_have_no_faults() {
     for arguments in [
         r#""send""#,
         r#""send","#,
@@ -302,7 +302,7 @@ fn parameters_after_the_body_are_checked() {
 }
 
 #[test]
-fn advice_is_only_given_for_what_would_be_accepted() {
+fn advice_is_given_only_if_it_would_be_accepted() {
     let said = |argument: &str| {
         let mut faults = Faults::default();
         let arguments = format!("\"send\", {argument}");

@@ -198,7 +198,7 @@ fn fault(policy: &Policy) -> Option<&'static str> {
     } else if policy.timeout.is_some_and(|timeout| timeout.is_zero()) {
         Some("expected a timeout longer than zero")
     } else if policy.queue.is_some_and(str::is_empty) {
-        Some("expected the name of a queue, got an empty text")
+        Some("expected the name of a queue, got an empty string")
     } else {
         None
     }

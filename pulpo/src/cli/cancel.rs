@@ -42,7 +42,7 @@ fn unburied(text: &str) -> Result<MessageState, String> {
         Ok(MessageState::Done) => {
             Err("expected ready, delayed or reserved: done messages cannot be cancelled".to_owned())
         }
-        Ok(MessageState::Buried) => Err("expected ready, delayed or reserved: what is buried does not run".to_owned()),
+        Ok(MessageState::Buried) => Err("expected ready, delayed or reserved: buried messages do not run".to_owned()),
         state => state,
     }
 }

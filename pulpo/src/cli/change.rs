@@ -97,7 +97,8 @@ pub(super) struct PurgeArguments {
 fn free(text: &str) -> Result<MessageState, String> {
     match text.parse()? {
         MessageState::Reserved => {
-            Err("expected ready, delayed, buried or done: a message that a worker has cannot be deleted".to_owned())
+            Err("expected ready, delayed, buried or done: a message that a worker is running cannot be deleted"
+                .to_owned())
         }
         state => Ok(state),
     }

@@ -91,7 +91,7 @@ pub(super) fn run(
         Some(path) => Some(deploys::against(path, &registry, &arguments.allow_removed, open)?),
         None => None,
     };
-    // What is found without the queue is worth telling, also if the queue does not answer.
+    // Findings that need no queue are reported even if the queue does not answer.
     let (waiting, unanswered) = match arguments.queue.then(|| waiting::look(&registry, open)) {
         None => (None, None),
         Some(Ok(waiting)) => (Some(waiting), None),

@@ -116,7 +116,7 @@ pub(super) const DELETE: Deed = Deed {
     verb: "delete",
     done: "deleted",
     to: &DELETABLE,
-    only: "only messages that no worker has can be deleted",
+    only: "a message that a worker is running cannot be deleted",
     act: |queue, filter| queue.delete(filter).map(Touched::from),
     harmless: false,
     leaves: false,
@@ -128,7 +128,7 @@ pub(super) const CANCEL: Deed = Deed {
     verb: "cancel",
     done: "cancelled",
     to: &[MessageState::Ready, MessageState::Delayed, MessageState::Reserved],
-    only: "only what waits or runs can be cancelled",
+    only: "only waiting or running messages can be cancelled",
     act: |queue, filter| queue.cancel(filter).map(Touched::from),
     harmless: false,
     leaves: false,
@@ -204,13 +204,13 @@ fn say_left(left: &[Left], out: &mut dyn Write) -> Done {
 /// Describes how many of the messages are running.
 fn told(touched: Touched) -> String {
     match touched {
-        Touched { all: 1, .. } => "which runs: its worker is told".to_owned(),
-        Touched { running: 1, .. } => "of which 1 runs: its worker is told".to_owned(),
-        Touched { running, .. } => format!("of which {running} run: their workers are told"),
+        Touched { all: 1, .. } => "which is running: its worker will be notified".to_owned(),
+        Touched { running: 1, .. } => "of which 1 is running: its worker will be notified".to_owned(),
+        Touched { running, .. } => format!("of which {running} are running: their workers will be notified"),
     }
 }
 
-/// What became of messages that were given by their ids.
+/// The outcome for messages that were given by their ids.
 #[derive(Default)]
 struct Named<'a> {
     /// How many a dry run has found.
@@ -266,7 +266,7 @@ pub(super) fn named(pulpo: &Pulpo, deed: &Deed, ids: &[MessageId], sure: Sure, o
             continue;
         }
         if let Err(error) = named.act(pulpo, deed, id, sure.dry_run) {
-            // What is done so far is reported.
+            // The changes so far are reported.
             named.problems.push(format!("stopped at message {id}: {}", chain(&error)));
             break;
         }
@@ -409,7 +409,7 @@ fn still_running(ids: &[MessageId]) -> Done {
     let shown: Vec<_> = ids.iter().take(20).map(MessageId::as_str).collect();
     let more = if ids.len() > shown.len() { format!(" and {} more", ids.len() - shown.len()) } else { String::new() };
     Err(format!(
-        "{} that a worker has stayed: {}{more}: run this again when it is done with them, or cancel them first",
+        "{} still running, and not deleted: {}{more}: run this again when they are done, or cancel them first",
         counted(ids.len() as u64, "message"),
         shown.join(", ")
     )

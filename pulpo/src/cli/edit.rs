@@ -58,7 +58,7 @@ pub(super) fn run(open: Open<'_>, arguments: &EditArguments, out: &mut dyn Write
     let pulpo = open()?;
     if !pulpo.queue().capabilities().edits {
         let refused = pulpo.queue().edit(&ids[0], &Edit::default());
-        return Err(refused.err().unwrap_or(QueueError::Unsupported("change a message that waits")).into());
+        return Err(refused.err().unwrap_or(QueueError::Unsupported("change a waiting message")).into());
     }
     // Ask first, since the edit makes a name known.
     let unknown = queue.as_ref().and_then(|queue| names::queue_problem(&pulpo, queue));
@@ -75,7 +75,7 @@ pub(super) fn run(open: Open<'_>, arguments: &EditArguments, out: &mut dyn Write
             Ok(Edited::Missing) => problems.push(format!("there is no message {id}")),
             Ok(Edited::Not(state)) => problems.push(refusal(id, state)),
             Err(error) => {
-                // What is done so far is reported.
+                // The changes so far are reported.
                 problems.push(format!("stopped at message {id}: {}", chain(&error)));
                 break;
             }
@@ -111,11 +111,13 @@ fn change(pulpo: &Pulpo, id: &MessageId, edit: &Edit, dry_run: bool) -> Result<E
 fn refusal(id: &MessageId, state: MessageState) -> String {
     match state {
         MessageState::Reserved => format!(
-            "message {id} runs, and only what waits can be changed: wait until it is put back, or cancel it and publish it \
-             again"
+            "message {id} is running, and only waiting messages can be changed: wait until it is put back, or cancel it \
+             and publish it again"
         ),
-        MessageState::Buried => format!("message {id} is buried, and only what waits can be changed: kick it first"),
-        MessageState::Done => format!("message {id} is done, and only what waits can be changed"),
+        MessageState::Buried => {
+            format!("message {id} is buried, and only waiting messages can be changed: kick it first")
+        }
+        MessageState::Done => format!("message {id} is done, and only waiting messages can be changed"),
         state => format!("message {id} is {state}, and could not be changed: try again"),
     }
 }

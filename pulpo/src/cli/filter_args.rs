@@ -87,7 +87,7 @@ impl FilterArgs {
 /// Reads a limit, which must be at least one.
 pub(super) fn limit(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("expected at least 1; without --limit all are meant".to_owned()),
+        Ok(0) => Err("expected at least 1; leave out --limit to take all".to_owned()),
         Ok(limit) => Ok(limit),
         Err(_) => Err(format!("expected a number, got {text:?}")),
     }

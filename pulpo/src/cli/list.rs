@@ -99,9 +99,7 @@ pub(super) fn run(open: Open<'_>, arguments: &ListArguments, out: &mut dyn Write
 /// Refuses to look for done messages in a queue that keeps none.
 pub(super) fn keeps_done(pulpo: &Pulpo, states: &[MessageState]) -> Done {
     if states.contains(&MessageState::Done) && !pulpo.queue().capabilities().archive {
-        return Err(
-            "this queue keeps nothing that is done: use `file:FOLDER` or `postgres://…`, with `keep_done`".into()
-        );
+        return Err("this queue keeps no done messages: use `file:FOLDER` or `postgres://…`, with `keep_done`".into());
     }
     Ok(())
 }

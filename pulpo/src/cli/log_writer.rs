@@ -398,13 +398,13 @@ mod tests {
     fn once(mut holds: impl FnMut() -> bool) {
         let end = std::time::Instant::now() + LONG;
         while !holds() {
-            assert!(std::time::Instant::now() < end, "waited in vain");
+            assert!(std::time::Instant::now() < end, "timed out");
             thread::yield_now();
         }
     }
 
     #[test]
-    fn a_full_disk_costs_lines_and_is_told_of_when_it_is_over() {
+    fn a_full_disk_costs_lines_and_is_reported_when_it_is_over() {
         for (reader, log) in writers() {
             reader.set(|reads| reads.fails_after = Some("one\ntw".len()));
             for line in ["one\n", "two\n", "three\n"] {

@@ -192,7 +192,7 @@ fn untold(name: &str, ids: &[MessageId], error: Box<dyn Error>) -> Box<dyn Error
     }
     let (first, last) = (&ids[0], &ids[ids.len() - 1]);
     format!(
-        "published {name} {}, as messages {first} to {last}, and cannot write so: {error}",
+        "published {name} {}, as messages {first} to {last}, but cannot print them: {error}",
         counted(ids.len() as u64, "time")
     )
     .into()

@@ -70,7 +70,7 @@ pub(super) struct BackupArguments {
 
 fn time(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
-        Duration::ZERO => Err("expected longer than no time; `resume` ends a pause".to_owned()),
+        Duration::ZERO => Err("expected a time longer than zero; `resume` ends a pause".to_owned()),
         time => Ok(time.min(UNTIL_RESUMED)),
     }
 }
@@ -133,7 +133,9 @@ pub(super) struct MigrateArguments {
 pub(super) fn migrate(config: &Config, arguments: &MigrateArguments, out: &mut dyn Write) -> Done {
     match config.backend.migrate(arguments.print)? {
         Migration::Statements(sql) => out.write_all(sql.as_bytes())?,
-        Migration::Made(steps) if steps.is_empty() => writeln!(out, "nothing to do: the queue is of this version")?,
+        Migration::Made(steps) if steps.is_empty() => {
+            writeln!(out, "nothing to do: the queue has this version already")?
+        }
         Migration::Made(steps) => {
             for step in steps {
                 writeln!(out, "made {}", show::visible(&step))?;

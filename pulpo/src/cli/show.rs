@@ -49,7 +49,7 @@ pub(super) fn complete(unseen: u64) -> Done {
         return Ok(());
     }
     let whose = if unseen == 1 { "it" } else { "them" };
-    let words = "are out of reach of this queue's lists and may be meant too: ask for";
+    let words = "are beyond the reach of this queue's lists and may match too: ask for";
     Err(format!("{} {words} {whose} by id, or `kick` and `purge` by queue and state alone", counted(unseen, "message"))
         .into())
 }

@@ -92,7 +92,7 @@ fn flush(spool: &dyn Spool, format: Format, out: &mut dyn Write) -> Done {
         writeln!(out, "sent {sent}, {left} left")?;
     }
     match error {
-        Some(error) => Err(format!("not all is sent: {error}").into()),
+        Some(error) => Err(format!("not all messages were sent: {error}").into()),
         None if refused > 0 => Err(format!("{refused} were refused: `spool` says why").into()),
         None if is_busy && left > 0 => Err("another process is sending the messages in the spool".into()),
         None => Ok(()),

@@ -95,7 +95,7 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     let other = Config::load_from(&other)?;
     let (here, there) = (config.backend.to_string(), other.backend.to_string());
     if here == there {
-        return Err(WrongUsage(format!("expected another queue than {here} for --to")).into());
+        return Err(WrongUsage(format!("expected --to to name a queue other than {here}")).into());
     }
     let from = Pulpo::for_command(config, Purpose::Administration)?;
     if arguments.dry_run {
@@ -134,7 +134,7 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
         show::note(out, &format!("moved {} to {}", counted(moved.moved, "message"), show::visible(&there)))?;
     }
     let problems = [
-        (moved.running, "left here, with a worker: run this again later"),
+        (moved.running, "left here, still running: run this again later"),
         (moved.refused, "left here, refused by the other queue: the log says why"),
         (moved.left.len() as u64, "left here: a message of the other queue has the same unique key"),
         (moved.taken, "in both queues: taken by a worker during the move"),

@@ -31,7 +31,7 @@ pub enum ResultError {
     },
     /// It is larger than a queue keeps.
     #[error(
-        "the result has {size} bytes as JSON, and at most {limit} are kept: put it elsewhere, and its address here"
+        "the result has {size} bytes as JSON, and at most {limit} are kept: store it elsewhere, and keep its address here"
     )]
     #[non_exhaustive]
     TooBig {

@@ -113,7 +113,10 @@ async fn check(site: &Site, visit: &Visit, inner: &str, request: &mut Request) -
     let body = std::mem::take(request.body_mut());
     let bytes = axum::body::to_bytes(body, FORM_BYTES).await.map_err(|_| {
         let most = FORM_BYTES;
-        Refused::Because(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a form has at most {most} bytes")))
+        Refused::Because(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("expected a form of at most {most} bytes"),
+        ))
     })?;
     *request.body_mut() = bytes.clone().into();
     let given = form_field(&bytes, "csrf");

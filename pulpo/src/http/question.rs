@@ -121,7 +121,7 @@ impl<T: Clone + Send + Sync + 'static> Inner<T> {
                 asked.answered(answer.unwrap_or_else(|panic| Err(panicked(&*panic))));
             });
             if let Err(error) = started {
-                self.answered(Err(format!("the system gives no thread to ask on: {error}")));
+                self.answered(Err(format!("cannot start a thread for the query: {error}")));
             }
         }
         (answer, left)

@@ -195,7 +195,7 @@ impl std::str::FromStr for Backoff {
             return Err("a job that fails would be run again at once".to_owned());
         }
         if backoff.first > backoff.most {
-            return Err("it is from the shortest pause to the longest".to_owned());
+            return Err("write the shortest delay first and the longest last".to_owned());
         }
         Ok(backoff)
     }

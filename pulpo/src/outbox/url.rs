@@ -102,7 +102,7 @@ impl fmt::Debug for OutboxUrl {
     }
 }
 
-/// The error of a text that names no database. It does not repeat the text, which may contain a password.
+/// The error of a string that does not name a database. It does not repeat the string, which may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub struct ParseOutboxUrlError {

@@ -12,8 +12,8 @@
 //! - [`PerProcess`] is a static or a field with a value for each process.
 //! - [`FirstUse`] is for a library that sets something up once in a program, under a lock of its own: a fork that was made
 //!   at that moment is refused, since it would wait for a thread that it does not have.
-//! - [`OnceMap`](crate::sync::OnceMap) and the cells of `once_cell::race` are never locked. What all processes of a
-//!   program may read and add to is in these, not in a `Mutex`, a `OnceLock` or a `LazyLock`.
+//! - [`OnceMap`](crate::sync::OnceMap) and the cells of `once_cell::race` are never locked. Data that all processes
+//!   of a program may read and add to is in these, not in a `Mutex`, a `OnceLock` or a `LazyLock`.
 //!
 //! A process is identified by its id. A grandchild that gets the id of its dead grandparent is not detected if no
 //! process between the two has used pulpo.

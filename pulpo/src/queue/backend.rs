@@ -38,7 +38,7 @@
 //!     }
 //!
 //!     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
-//!         let host = address.text()?.strip_prefix("//").ok_or("two slashes come after `redis:`")?;
+//!         let host = address.text()?.strip_prefix("//").ok_or("expected two slashes after `redis:`")?;
 //!         Ok(vec![("host", host.into())])
 //!     }
 //!

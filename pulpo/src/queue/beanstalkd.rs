@@ -270,7 +270,7 @@ impl Inspection for BeanstalkdQueue {
 
     fn backup(&self, _: &Path) -> Result<u64, QueueError> {
         Err(QueueError::Unsupported(
-            "be written into a file: start the server with `-b FOLDER`, stop it, and copy the folder",
+            "be copied into a file: start the server with `-b FOLDER`, stop it, and copy the folder",
         ))
     }
 }

@@ -28,7 +28,7 @@ pub struct BodyField {
 // JSON has no NaN.
 impl Eq for BodyField {}
 
-/// The error of a text that names no field of a body.
+/// The error of a string that does not name a field of a body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a field of the body and its value, such as to=ada@example.com or address.city=London, got {0:?}")]
 pub struct BodyFieldError(String);

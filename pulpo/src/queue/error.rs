@@ -60,7 +60,7 @@ pub enum QueueError {
     /// The message is larger than this queue allows.
     #[error(
         "the message has {size} bytes and {place} takes {limit}: \
-         put the data elsewhere and its address into the message, or start the server with a greater `-z`",
+         store the data elsewhere and put its address into the message, or start the server with a greater `-z`",
         limit = limit.map_or_else(|| "fewer".to_owned(), |limit| format!("at most {limit}"))
     )]
     TooBig {

@@ -410,7 +410,7 @@ impl Inspection for PostgresQueue {
 
     fn backup(&self, _: &Path) -> Result<u64, QueueError> {
         Err(QueueError::Unsupported(
-            "be written into a file by pulpo: use pg_dump with the schema of the queue, or the backups of the server",
+            "be copied into a file by pulpo: use pg_dump with the schema of the queue, or the backups of the server",
         ))
     }
 }

@@ -247,7 +247,7 @@ impl Inspection for Several {
 
     fn backup(&self, file: &Path) -> Result<u64, QueueError> {
         let _ = file;
-        Err(QueueError::Unsupported("be written into a file: it is on several servers, of which each has its own copy"))
+        Err(QueueError::Unsupported("be copied into a file: it is on several servers, each with data of its own"))
     }
 
     fn take_unreachable(&self) -> Vec<Unreachable> {

@@ -316,7 +316,7 @@ impl Inspection for SpooledQueue {
 
     fn edit(&self, id: &MessageId, edit: &Edit) -> Result<Edited, QueueError> {
         if number(id).is_some() {
-            return Err(QueueError::Unsupported("change what waits in its spool: delete it and publish it again"));
+            return Err(QueueError::Unsupported("change messages in its spool: delete them and publish them again"));
         }
         self.0.queue.edit(id, edit)
     }

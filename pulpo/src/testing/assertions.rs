@@ -45,7 +45,7 @@ impl TestPulpo {
         self.published()
             .into_iter()
             .find(fits)
-            .unwrap_or_else(|| panic!("expected a published `{name}` that fits, got {}", self.all()))
+            .unwrap_or_else(|| panic!("expected a published `{name}` that matches, got {}", self.all()))
     }
 
     /// Asserts that such a message was published while its unique key was taken, so that the earlier message was kept
@@ -73,7 +73,7 @@ impl TestPulpo {
         read_back(self.recorder().read(|record| of_job::<J>(&record.duplicates)))
             .into_iter()
             .find(fits)
-            .unwrap_or_else(|| panic!("expected a duplicate of `{name}` that fits, got {}", self.all()))
+            .unwrap_or_else(|| panic!("expected a duplicate of `{name}` that matches, got {}", self.all()))
     }
 
     /// Asserts that no message of this job was published.
@@ -97,7 +97,7 @@ impl TestPulpo {
             .read(|record| record.runs.iter().filter(|run| run.is_done()).map(|run| run.id().clone()).collect());
         let mut messages = self.published::<J>().into_iter();
         let found = messages.any(|message| fits(&message) && message.id().is_some_and(|id| done.contains(id)));
-        assert!(found, "expected a done `{}` that fits, got {}", J::REQUEST_TYPE, self.all());
+        assert!(found, "expected a done `{}` that matches, got {}", J::REQUEST_TYPE, self.all());
     }
 
     /// Asserts that a message of this job is buried, with this text in its reason.

@@ -49,7 +49,7 @@ enum Fault {
     /// The lease is lost at a point in the middle of the run, and another worker runs the message then, from beginning
     /// to end.
     Overlaps { points: u8 },
-    /// The handler runs for longer than its policy allows, and is told so.
+    /// The handler runs for longer than its policy allows, and is notified.
     TimesOut { limit: Duration, told_after: u8 },
     /// The queue does not answer when the outcome is settled: before that has an effect, or after.
     SettleFails { has_effect: bool },
@@ -60,9 +60,9 @@ pub(super) struct Faults {
     pub(super) seed: u64,
     /// Whether a handler is running. Publications of the test itself never fail.
     pub(super) running: AtomicBool,
-    /// After how many points the handler that runs next is told that its run does not count.
+    /// After how many points the handler that runs next is notified that its run does not count.
     tells_after: Mutex<Option<u8>>,
-    /// Whether it was told.
+    /// Whether it was notified.
     has_told: AtomicBool,
     /// Whether the queue does not answer at the moment.
     is_out: AtomicBool,
@@ -139,7 +139,7 @@ impl Faults {
         }
     }
 
-    /// Begins a run. If the plan says so, its handler is told at some point that the run does not count.
+    /// Begins a run. If the plan says so, its handler is notified at some point that the run does not count.
     pub(super) fn begin_run(self: &Arc<Self>, cancellation: &Arc<Cancellation>) {
         self.has_told.store(false, Ordering::SeqCst);
         if let Some(points) = lock(&self.tells_after).take() {
@@ -152,9 +152,9 @@ impl Faults {
         }
     }
 
-    /// Returns the words for a handler that was told.
+    /// Returns the words for a handler that was notified.
     fn told(&self) -> &'static str {
-        if self.has_told.load(Ordering::SeqCst) { ", and the handler is told" } else { "" }
+        if self.has_told.load(Ordering::SeqCst) { ", and the handler is notified" } else { "" }
     }
 
     /// Returns the story so far, one line per event.

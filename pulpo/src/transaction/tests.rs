@@ -60,7 +60,7 @@ fn the_name_of_a_schema_cannot_leave_its_quotes() {
 }
 
 #[test]
-fn only_a_missing_table_of_ours_is_told_apart() {
+fn only_a_missing_table_of_ours_is_recognised() {
     let dialect = Dialect::Sqlite;
     let said = |text: &str| TransactionError::new(text.into(), dialect);
     assert!(matches!(said("no such table: pulpo_outbox"), TransactionError::NoTable { .. }));
@@ -70,7 +70,7 @@ fn only_a_missing_table_of_ours_is_told_apart() {
 }
 
 #[test]
-fn a_duplicate_is_told_apart_whatever_the_client_says_around_it() {
+fn a_duplicate_is_recognised_whatever_the_client_adds() {
     let said = |text: &str| TransactionError::new(text.into(), Dialect::Postgres);
     for text in ["db error: ERROR: message 42 has the same unique key", "message 42 has the same unique key (23505)"] {
         assert!(matches!(said(text), TransactionError::Duplicate { id, .. } if id.as_str() == "42"), "{text}");

@@ -187,7 +187,7 @@ impl Lane {
 /// wait for the batch, and if the worker died before, each would have lost an attempt. Returns the message if that
 /// fails.
 fn give_back(consumer: &mut dyn Consumer, other: (Delivery, InFlightJob)) -> Option<(Delivery, InFlightJob)> {
-    let mut back = Settlement::rollback(Duration::ZERO, "it is of another type than the batch", false).without_run();
+    let mut back = Settlement::rollback(Duration::ZERO, "its type is not that of the batch", false).without_run();
     match consumer.settle(&other.0.lease, &mut back) {
         Ok(()) | Err(QueueError::LeaseLost { .. }) => {}
         Err(error) => {

@@ -66,7 +66,7 @@ impl Monitor {
                 match recruiter.fill(&self.shared, uptime) {
                     Ok(at) => refill = at,
                     Err(error) => {
-                        tracing::error!(error = chain(&error), "the worker stops");
+                        tracing::error!(error = chain(&error), "the worker is stopping");
                         failed = Some(error);
                         self.shared.stop.gently();
                         continue;
@@ -202,13 +202,16 @@ impl Monitor {
         }
         let messages = left.iter().map(|(_, all)| all.len()).sum::<usize>();
         if messages > 0 {
-            tracing::warn!(messages, "cannot give back the messages that were running: their leases must end first");
+            tracing::warn!(
+                messages,
+                "cannot put back the messages that were running: they are ready again when their leases end"
+            );
         }
         if !slots.is_empty() {
             let lanes = slots.len();
             tracing::warn!(
                 lanes,
-                "lanes are still settling their messages: otherwise, the leases of those must end first"
+                "lanes are still settling their messages: any that remain are ready again when their leases end"
             );
         }
     }

@@ -110,8 +110,8 @@ impl Recruiter {
             Failure::Thread(source) => {
                 let since = *self.no_thread_since.get_or_insert(uptime);
                 if first {
-                    let for_so_long = tracing::field::display(rough(grace));
-                    tracing::error!(error = chain(&source), for_so_long, "no thread available for a lane, retrying");
+                    let waited = tracing::field::display(rough(grace));
+                    tracing::error!(error = chain(&source), waited, "no thread available for a lane, retrying");
                 }
                 let end = since.saturating_add(grace);
                 if uptime >= end {

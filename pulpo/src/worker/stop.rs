@@ -101,7 +101,7 @@ pub(super) fn watch_signals(stopper: &Stopper) -> io::Result<signals::Watch> {
             now
         });
         if now.saturating_sub(first) >= SECOND_SIGNAL_AFTER {
-            tracing::warn!(signal, "second signal: the worker stops at once");
+            tracing::warn!(signal, "second signal: stopping at once");
             stopper.stop_at_once();
         }
     })

@@ -119,7 +119,7 @@ fn limits_over_all_workers(registry: &Registry, options: &WorkerOptions) -> Vec<
 pub(super) fn unkept(registry: &Registry, options: &WorkerOptions, able: Capabilities) -> Vec<Problem> {
     let refused = |origin: &str, key: String, cannot: &str| {
         let advice = "give the handler a queue of its own, `queue = \"its_name\"` in its attribute";
-        problem(origin, &format!("{key} cannot be kept: this queue cannot {cannot}; {advice}"))
+        problem(origin, &format!("{key} cannot be enforced: this queue cannot {cannot}; {advice}"))
     };
     let queues = options.queue_options.iter().filter(|(_, said)| said.concurrency.is_some() && !able.picks_queues);
     let queues =

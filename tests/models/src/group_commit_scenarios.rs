@@ -121,12 +121,12 @@ fn run(threads: u32, tasks: u32, panics_at: Option<u32>) {
 }
 
 /// Each writer receives a result, and the correct one.
-pub fn everybody_is_told() {
+pub fn everybody_is_notified() {
     run(3, 0, None);
 }
 
 /// Tasks, which never lead, receive their results too.
-pub fn tasks_are_told_too() {
+pub fn tasks_are_notified_too() {
     run(1, 2, None);
 }
 

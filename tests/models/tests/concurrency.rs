@@ -21,8 +21,8 @@ macro_rules! in_many_orders {
 }
 
 in_many_orders! {
-    group_commit::everybody_is_told
-    group_commit::tasks_are_told_too
+    group_commit::everybody_is_notified
+    group_commit::tasks_are_notified_too
     group_commit::a_leader_that_panics_strands_no_thread
     group_commit::a_committer_that_panics_strands_no_thread
     group_commit::a_task_that_is_dropped_strands_no_thread

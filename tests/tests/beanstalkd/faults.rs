@@ -248,7 +248,7 @@ fn a_server_that_comes_late_is_found() {
 }
 
 #[test]
-fn something_else_on_the_port_is_told_apart() {
+fn something_else_on_the_port_is_recognised() {
     let listener = silent_server(0);
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {

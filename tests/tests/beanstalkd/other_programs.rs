@@ -122,7 +122,7 @@ fn a_large_batch_is_deleted_in_parts_that_the_server_can_answer() {
 }
 
 #[test]
-fn of_those_that_were_put_off_only_the_ones_that_were_lost_are_said() {
+fn of_deferred_commits_only_the_lost_ones_are_reported() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let mut other = Other::new(&server);
@@ -229,7 +229,7 @@ fn a_kick_by_another_program_gives_all_attempts_again() {
 }
 
 #[test]
-fn a_restarted_server_has_forgotten_the_deaths_since_the_last_word() {
+fn a_restarted_server_has_forgotten_the_deaths_since_its_last_log_entry() {
     let folder = TempDir::new().unwrap();
     let mut server = Options::new().binlog(folder.path()).start();
     let queue = queue_at(&server);
@@ -411,7 +411,7 @@ fn a_note_that_is_left_over_makes_no_deletion_slow() {
 }
 
 #[test]
-fn a_list_removes_notes_that_say_nothing_any_more() {
+fn a_list_removes_notes_that_no_longer_apply() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let ids = ["a", "b", "c"].map(|reason| bury(&queue, reason));
@@ -467,7 +467,7 @@ fn a_burial_that_comes_too_late_leaves_no_note() {
 }
 
 #[test]
-fn notes_are_no_messages() {
+fn notes_are_not_messages() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let id = bury(&queue, "a");

@@ -235,7 +235,7 @@ fn command(place: &Sandbox, ports: &[u16], program: &str, arguments: &[&str]) ->
 }
 
 #[test]
-fn commands_say_what_the_others_say_and_name_the_one_that_is_away() {
+fn commands_print_the_answers_of_the_others_and_name_the_one_that_is_away() {
     let place = Sandbox::new();
     let (one, mut two) = (BeanstalkdServer::start(), BeanstalkdServer::start());
     let ports = [one.port(), two.port()];
@@ -294,10 +294,10 @@ fn a_list_of_servers_is_read_or_refused_in_words() {
         ("beanstalkd://a, b", "expected the name or the address of a host"),
         ("beanstalkd://a,b:x", "expected a port from 1 to 65535"),
         ("beanstalkd://a:0,b", "expected a port from 1 to 65535"),
-        ("beanstalkd://::1,b", "an IPv6 address stands in brackets"),
-        ("beanstalkd://[::1,b", "a bracket is open"),
+        ("beanstalkd://::1,b", "put an IPv6 address in brackets"),
+        ("beanstalkd://[::1,b", "a bracket is not closed"),
         ("beanstalkd://a/one,b/two", "expected one tube, after the last of the servers"),
-        ("beanstalkd://a,user:secret@b", "beanstalkd knows no users"),
+        ("beanstalkd://a,user:secret@b", "beanstalkd has no users"),
     ] {
         let said = configured(queue);
         assert!(said.code == 1 && said.err.contains(expected), "{queue}: {} {}", said.out, said.err);
@@ -400,7 +400,7 @@ fn a_spool_keeps_what_no_server_takes_and_sends_it_to_the_first_that_is_back() {
 }
 
 #[test]
-fn a_message_at_a_server_that_is_away_is_not_said_to_be_gone() {
+fn a_message_at_a_server_that_is_away_is_not_reported_as_gone() {
     let (one, mut two) = (BeanstalkdServer::start(), BeanstalkdServer::start());
     let queue = several(&[one.port(), two.port()]);
     let mut ids: Vec<_> = (0..2).map(|_| queue.enqueue(vec![message("x")]).unwrap().remove(0).id).collect();
@@ -695,7 +695,7 @@ fn a_server_that_stood_still_is_used_again_when_it_goes_on() {
 }
 
 #[test]
-fn one_server_under_two_names_is_refused_by_whatever_counts_or_works() {
+fn one_server_under_two_names_is_refused_by_all_that_count_or_work() {
     let place = Sandbox::new();
     let (server, other) = (BeanstalkdServer::start(), BeanstalkdServer::start());
     let proxy = pulpo_tests::proxy::Line::new().start(server.port());

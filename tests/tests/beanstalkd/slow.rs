@@ -201,7 +201,7 @@ pub(crate) fn server_stat(server: &BeanstalkdServer, key: &str) -> u64 {
 
 /// The server has found nothing, and its answer is on its way when messages are published.
 #[test]
-fn a_call_finds_what_was_published_before_it_whatever_an_earlier_look_says() {
+fn a_call_finds_what_was_published_before_it_whatever_an_earlier_look_found() {
     let server = BeanstalkdServer::start();
     let line = Line::new().delay(Duration::from_millis(150)).start(server.port());
     let (near, far) = (queue_at(server.port()), queue_at(line.port()));
@@ -401,7 +401,7 @@ fn data_about_another_job_ends_the_connection_and_nobody_gets_a_job() {
 }
 
 #[test]
-fn a_release_that_buried_the_job_is_no_success() {
+fn a_release_that_buried_the_job_is_not_a_success() {
     let (_server, port) = odd_server("release", "BURIED\r\n");
     let queue = queue_at(port);
     queue.enqueue(vec![message("{}")]).unwrap();

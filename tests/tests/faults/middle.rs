@@ -164,7 +164,7 @@ fn an_async_handler_is_dropped_where_it_awaits_when_its_run_does_not_count() {
     for seed in 0..40 {
         let (parcels, story) = sent(seed, || SendParcel);
         lost += usize::from(parcels != [1, 2, 3]);
-        dropped += story.iter().filter(|line| line.contains("and the handler is told (again: cancelled)")).count();
+        dropped += story.iter().filter(|line| line.contains("and the handler is notified (again: cancelled)")).count();
         let (parcels, story) = sent(seed, || SendFirst);
         assert_eq!(parcels, [1, 2, 3], "{story:#?}");
     }

@@ -208,7 +208,7 @@ impl Stage {
 }
 
 #[test]
-fn the_outcome_is_what_the_handler_said_whatever_its_error_does() {
+fn the_outcome_is_what_the_handler_returned_whatever_its_error_does() {
     on_each(|stage| {
         let shows = [Shows::Text, Shows::Refuses, Shows::Panics, Shows::ForEver, Shows::ForEverDeaf];
         let working = stage.work();
@@ -261,7 +261,7 @@ fn a_panic_is_one_failed_attempt_whatever_it_carries() {
         let returning = stage.publish(OddReturn);
         let working = stage.work();
         let message = stage.once(&panicking, MessageState::Delayed);
-        assert_eq!(reason(&message), "panicked: with something that is not a text");
+        assert_eq!(reason(&message), "panicked: with something that is not text");
         assert_eq!((message.attempts, message.abandoned), (1, 0));
         assert_eq!(reason(&stage.once(&returning, MessageState::Delayed)), "panicked: in IntoOutcome");
         assert_eq!(working.stop().retried, 2);

@@ -79,7 +79,7 @@ fn a_job_of_a_schedule_runs_inline() {
 }
 
 #[test]
-fn a_context_says_what_time_it_is() {
+fn a_context_knows_the_time() {
     let pulpo = kit("none", "2026-11-23T12:00:00Z");
     let context = pulpo.context().build();
     assert_eq!((context.now(), context.scheduled_for()), (pulpo.now(), None));

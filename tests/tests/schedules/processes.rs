@@ -53,7 +53,7 @@ fn killed_workers_publish_each_occurrence_once() {
 }
 
 #[test]
-fn so_they_do_in_postgresql() {
+fn killed_workers_publish_each_occurrence_once_in_postgresql() {
     each_occurrence_is_once(&Sandbox::with_postgres());
 }
 

@@ -50,11 +50,11 @@ fn a_folder_that_cannot_be_made_or_written() {
     let place = Sandbox::new();
     std::fs::write(place.path("file"), "").expect("written");
     let file = std::fs::canonicalize(place.path("file")).expect("a file");
-    let expected = format!("error: cannot make the folder {}/q: ", file.display());
+    let expected = format!("error: cannot create the folder {}/q: ", file.display());
     assert!(refused(&place, "file/q").starts_with(&expected));
     // Read-only even for root.
-    assert!(refused(&place, "/proc/pulpo").starts_with("error: cannot make the folder /proc/pulpo: "));
-    assert!(refused(&place, "/proc/self").starts_with("error: cannot make the file /proc/self/queue.db: "));
+    assert!(refused(&place, "/proc/pulpo").starts_with("error: cannot create the folder /proc/pulpo: "));
+    assert!(refused(&place, "/proc/self").starts_with("error: cannot create the file /proc/self/queue.db: "));
 }
 
 #[test]

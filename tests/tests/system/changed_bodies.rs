@@ -301,7 +301,7 @@ fn delayed_and_running_messages_are_decoded_too_in_postgresql() {
 }
 
 #[test]
-fn a_queue_that_is_worked_off_during_the_check_is_no_trouble() {
+fn a_queue_that_empties_during_the_check_causes_no_error() {
     let place = Sandbox::new();
     let line = |id| json!({ "header": { "request_type": "order" }, "body": { "id": id, "to": "ada" } }).to_string();
     let lines: Vec<_> = (0..600).map(line).collect();
@@ -534,7 +534,7 @@ fn messages_under_an_alias_are_counted_too() {
         "{all}"
     );
 
-    // A queue that does not answer is told.
+    // A queue that does not answer is reported.
     let text = snapshot(&place, BODIES).replace("body.name: text\n", "");
     std::fs::write(place.path("jobs.snapshot"), text).expect("written");
     let mut command = place.command(BODIES, &["check", "--against", "jobs.snapshot", "--json"]);
@@ -598,7 +598,7 @@ fn a_unique_job_with_another_name_has_other_keys() {
     let expected = json!(["formerly", "header.unique_key", "unique_key_changed", "formerly", "only_declared"]);
     assert_eq!(all["changes"].as_array().map(Vec::len), Some(1), "{all}");
     assert_eq!(json!(["job", "path", "kind", "before", "after"].map(|key| &change[key])), expected);
-    // Other fields are told once, and a job that was not unique has no key to lose.
+    // Other fields are reported once, and a job that was not unique has no key to lose.
     let all = check(&text.replace(now, "job formerly\nunique other\n"));
     assert_eq!(kinds(&all, "changes"), [pair("header.unique_key", "unique_key_changed")], "{all}");
     assert_eq!(kinds(&check(&text.replace(now, "job formerly\n")), "changes"), []);

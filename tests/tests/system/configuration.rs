@@ -25,7 +25,7 @@ fn refused(file: Option<(&str, &str)>, variable: Option<(&str, &str)>) -> String
 }
 
 #[test]
-fn each_mistake_in_a_file_is_told_with_its_line() {
+fn each_mistake_in_a_file_is_reported_with_its_line() {
     for (text, expected) in [
         (
             "\nconcurency = 2\n",
@@ -106,7 +106,7 @@ fn a_table_of_a_handler_or_a_queue_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_mistake_in_the_environment_is_told_with_its_variable() {
+fn a_mistake_in_the_environment_is_reported_with_its_variable() {
     let said = refused(None, Some(("PULPO_HANDLERS__TALK__QUEUE", "x")));
     assert!(
         said.starts_with("error: PULPO_HANDLERS__TALK__QUEUE: `handlers.talk.queue` cannot be configured: "),
@@ -120,7 +120,7 @@ fn a_mistake_in_the_environment_is_told_with_its_variable() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_with_the_reason() {
+fn a_file_that_cannot_be_read_is_reported_with_the_reason() {
     let place = Sandbox::new();
     let error = |file: &str| {
         let said = place.run(WORKER, &["work", "--config", file]);

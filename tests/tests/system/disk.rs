@@ -109,7 +109,7 @@ fn nothing_is_lost(disk: &mut SmallDisk, published: &[usize], refused: &[usize])
     }
     let log = disk.place.log();
     for said in ["cannot take messages", "cannot settle a message", "cannot renew the lease"] {
-        assert!(log.matches(said).count() <= 1, "{said} is said once: {log}");
+        assert!(log.matches(said).count() <= 1, "{said} is logged once: {log}");
     }
     assert_eq!(disk.place.record().matches("asleep").count(), 1, "its lease was spared: {log}");
     assert_eq!(disk.say("kill -TERM %1; wait %1"), 0);
@@ -223,7 +223,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_file_or_folder_that_may_only_be_read_is_named_with_what_it_takes() {
+fn a_read_only_file_or_folder_is_named_with_the_access_it_needs() {
     let place = Sandbox::new();
     assert_eq!(place.run(WORKER, &["publish", "echo", "--payload", "x"]).code, 0);
     let (folder, file) = (place.path("pulpo-data"), place.path("pulpo-data/queue.db"));

@@ -34,7 +34,7 @@ fn root(file: &Path) -> String {
 }
 
 #[test]
-fn the_queue_asks_of_the_server_what_the_url_says() {
+fn the_queue_requests_from_the_server_what_the_url_says() {
     let (server, authority) = PostgresServer::encrypted();
     let root = root(&authority);
     let other = tempfile::NamedTempFile::new().expect("a file");
@@ -67,7 +67,7 @@ fn the_queue_asks_of_the_server_what_the_url_says() {
 fn a_server_that_does_not_encrypt_is_refused_where_that_is_demanded() {
     let server = PostgresServer::shared();
     let error = open(&server, "127.0.0.1", "sslmode=require&schema=unencrypted").expect_err("refused");
-    assert!(error.contains("set `ssl = on` at the server"), "{error}");
+    assert!(error.contains("set `ssl = on` on the server"), "{error}");
     assert!(open(&server, "127.0.0.1", "sslmode=prefer&schema=unencrypted").is_ok());
 }
 

@@ -83,7 +83,7 @@ fn two_users_of_one_group_share_a_queue_in_a_setgid_folder() {
 }
 
 #[test]
-fn a_user_who_may_not_use_the_queue_is_told_what_is_needed() {
+fn a_user_who_may_not_use_the_queue_learns_what_is_needed() {
     // Without setgid, each file belongs to its user alone.
     let shared = Shared::new(0o770);
     assert_eq!(shared.run(WEB, &["publish", "echo", "--payload", "first"]).code, 0);

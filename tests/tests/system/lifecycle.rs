@@ -133,7 +133,7 @@ fn done_is_deleted_and_archived() {
 }
 
 #[test]
-fn a_transient_failure_comes_again_until_the_attempts_are_used_up() {
+fn a_transient_failure_comes_back_until_the_attempts_are_used_up() {
     on_each(options(), |stage| {
         let key = stage.key("fail");
         let id = stage.publish(&key, What::Fail);
@@ -324,7 +324,7 @@ fn an_expired_message_is_deleted_unprocessed() {
 }
 
 #[test]
-fn a_message_of_a_dead_worker_runs_again_and_the_dead_ones_word_does_not_count() {
+fn a_message_of_a_dead_worker_runs_again_and_its_late_result_does_not_count() {
     on_each(options(), |stage| {
         let key = stage.key("dead worker");
         let id = stage.publish(&key, What::Block);

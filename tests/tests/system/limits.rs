@@ -188,7 +188,7 @@ fn a_limit_that_a_server_cannot_keep_is_refused_at_start() {
             return;
         }
         let error = pulpo.work().expect_err("refused").to_string();
-        let expected = "`handlers.act.concurrency` cannot be kept: this queue cannot pick by request type; \
+        let expected = "`handlers.act.concurrency` cannot be enforced: this queue cannot pick by request type; \
                         give the handler a queue of its own";
         assert!(error.contains(expected), "{error}");
     });

@@ -132,7 +132,7 @@ fn other_commands_end_quietly_when_the_reader_has_gone() {
 }
 
 #[test]
-fn reasons_stay_out_of_the_log_if_they_are_told_to() {
+fn reasons_stay_out_of_the_log_if_so_configured() {
     for (setting, told) in [("log_reasons=true", true), ("log_reasons=false", false)] {
         for format in ["log_format=plain", "log_format=json"] {
             let place = Sandbox::new();

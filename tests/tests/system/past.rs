@@ -235,7 +235,7 @@ fn only_waiting_messages_are_edited() {
         assert_eq!(message["message"]["header"]["priority"], 3);
         drain(place, &["keep_done=1h"]);
         let error = refused(place, &["edit", &id, "--priority", "4"]);
-        assert!(error.contains("is done, and only what waits can be changed"), "{error}");
+        assert!(error.contains("is done, and only waiting messages can be changed"), "{error}");
         let buried = publish(place, "mail", &json!({"to": "ada@example.com", "comes_to": "bounces"}), &[]);
         drain(place, &[]);
         let error = refused(place, &["edit", &buried, "999", "--delay", "2h"]);
@@ -254,9 +254,9 @@ fn a_server_that_keeps_nothing_says_so() {
     let id = publish(&place, "mail", &json!({"to": "ada@example.com"}), &[]);
     publish(&place, "mail", &json!({"to": "bob@example.com"}), &[]);
     let error = refused(&place, &["edit", &id, "--priority", "3"]);
-    assert!(error.contains("this queue cannot change a message that waits"), "{error}");
+    assert!(error.contains("this queue cannot change a waiting message"), "{error}");
     let error = refused(&place, &["list", "--state", "done"]);
-    assert!(error.contains("keeps nothing that is done"), "{error}");
+    assert!(error.contains("keeps no done messages"), "{error}");
     let error = refused(&place, &["work", "--set", "keep_done=1h"]);
     assert!(error.contains("`keep_done` and `keep_buried` need a queue that keeps what is done"), "{error}");
     // The supported filters: it can read bodies.

@@ -375,7 +375,7 @@ fn a_batch_larger_than_one_statement_is_kept_whole() {
 }
 
 #[test]
-fn a_publication_from_within_an_async_program_is_no_panic() {
+fn a_publication_from_within_an_async_program_does_not_panic() {
     let server = PostgresServer::shared();
     let queue = connect(&server.fresh_url());
     let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");

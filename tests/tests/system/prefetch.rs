@@ -91,7 +91,7 @@ fn runs_of_a_dead_process_count_and_messages_it_had_leased_ahead_do_not() {
 }
 
 #[test]
-fn a_newcomer_frees_at_once_what_the_dead_have_left() {
+fn a_new_process_frees_at_once_what_dead_ones_have_left() {
     let (disk, ids) = Disk::with(1);
     let gone = disk.process();
     drop(take(&mut seat(&gone)));
@@ -101,7 +101,7 @@ fn a_newcomer_frees_at_once_what_the_dead_have_left() {
 }
 
 #[test]
-fn a_process_that_ends_well_leaves_nothing_behind() {
+fn a_process_that_ends_cleanly_leaves_nothing_behind() {
     let (disk, _) = Disk::with(2000);
     let process = disk.process();
     let mut one = seat(&process);

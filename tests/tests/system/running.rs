@@ -103,7 +103,7 @@ impl Place {
 }
 
 #[test]
-fn a_handler_that_runs_is_told_and_its_message_buried_however_it_ends() {
+fn a_running_handler_is_notified_and_its_message_buried_however_it_ends() {
     both(|place| {
         let worker = place.work(&["--concurrency", "4"]);
         let ids: Vec<_> = ["done", "fails", "panics"]
@@ -113,7 +113,10 @@ fn a_handler_that_runs_is_told_and_its_message_buried_however_it_ends() {
             .collect();
         ids.iter().for_each(|id| place.begins(id));
         for (id, told) in ids.iter().zip(["is told", "is told", "is told", "is dropped"]) {
-            assert_eq!(place.well(&["cancel", id]), format!("cancelled {id}, which runs: its worker is told\n"));
+            assert_eq!(
+                place.well(&["cancel", id]),
+                format!("cancelled {id}, which is running: its worker will be notified\n")
+            );
             let asked = Instant::now();
             until("the handler is told", || place.said(id, told) == 1);
             assert!(asked.elapsed() < Duration::from_secs(30), "within about a second: {:?}", asked.elapsed());
@@ -154,14 +157,14 @@ fn waiting_messages_are_cancelled_at_once_by_filters() {
         let said = place.run(&["cancel", &ids[0], "4711"]);
         assert_eq!((said.code, said.out.as_str()), (1, ""));
         let expected = format!(
-            "error: message {} is buried, and only what waits or runs can be cancelled; there is no message 4711\n",
+            "error: message {} is buried, and only waiting or running messages can be cancelled; there is no message 4711\n",
             ids[0]
         );
         assert_eq!(said.err, expected);
         for (arguments, error) in [
             (&["cancel"][..], "expected an ID, --state, --queue"),
             (&["cancel", "--queue", "pulpo"], "not a terminal: pass --yes to cancel, or --dry-run"),
-            (&["cancel", "--state", "buried", "--yes"], "what is buried does not run"),
+            (&["cancel", "--state", "buried", "--yes"], "buried messages do not run"),
             (&["cancel", "1", "--type", "quick"], "expected either IDs or filters"),
         ] {
             let said = place.run(arguments);
@@ -183,8 +186,14 @@ fn a_cancelled_job_whose_worker_is_killed_is_never_run_again() {
         let id = place.publish("long", "\"never\"");
         let worker = place.work(&[]);
         place.begins(&id);
-        assert_eq!(place.well(&["cancel", &id]), format!("cancelled {id}, which runs: its worker is told\n"));
-        assert_eq!(place.well(&["cancel", &id]), format!("cancelled {id}, which runs: its worker is told\n"));
+        assert_eq!(
+            place.well(&["cancel", &id]),
+            format!("cancelled {id}, which is running: its worker will be notified\n")
+        );
+        assert_eq!(
+            place.well(&["cancel", &id]),
+            format!("cancelled {id}, which is running: its worker will be notified\n")
+        );
         assert_eq!(place.peek(&id)["cancelled"], true);
         worker.signal("KILL");
         worker.end();
@@ -297,7 +306,7 @@ fn workers_are_listed_while_they_live_with_what_they_run() {
 }
 
 #[test]
-fn a_handler_that_says_much_writes_once_a_second() {
+fn a_handler_that_reports_often_writes_once_a_second() {
     both(|place| {
         let id = place.publish("counts", "null");
         let worker = place.work(&[]);
@@ -362,7 +371,7 @@ impl Workers for Counting {
 pulpo_tests::inspect_through!(Counting, queue);
 
 #[test]
-fn short_jobs_cost_nothing_for_what_is_told_of_long_ones() {
+fn short_jobs_cost_nothing_for_the_reports_on_long_ones() {
     let clock = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
     let queue = FileQueue::memory(false, Arc::new(clock.clone())).expect("a queue");
     let queue = Arc::new(Counting { queue, reports: AtomicUsize::new(0), follows: AtomicUsize::new(0) });

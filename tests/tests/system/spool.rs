@@ -70,7 +70,7 @@ fn publications_that_no_server_takes_wait_in_the_spool_and_go_out_in_order() {
     assert_eq!(as_json(&place, port, 0, &["peek", "spool/2"])["message"]["body"]["number"], 2);
     let flush = run(&place, port, &["spool", "flush"]);
     assert!(flush.code == 1 && flush.out == "sent 0, 3 left\n", "{} {}", flush.out, flush.err);
-    assert!(flush.err.contains("not all is sent: cannot publish to beanstalkd"), "{}", flush.err);
+    assert!(flush.err.contains("not all messages were sent: cannot publish to beanstalkd"), "{}", flush.err);
     assert_eq!(as_json(&place, port, 0, &["delete", "spool/3"])["deleted"], 1);
 
     // A server is up again: a command's publications queue behind the waiting ones.
@@ -228,7 +228,7 @@ fn a_spool_that_cannot_be_one_is_refused() {
         ("beanstalkd://h", "memory:", "expected `spool` to be an embedded queue of this machine"),
         ("beanstalkd://h", "beanstalkd://h", "expected `spool` to be an embedded queue of this machine"),
         ("beanstalkd://h", "fil:x", "did you mean `file:`?"),
-        ("file:./one", "file:one", "expected `spool` to be another folder than that of the queue"),
+        ("file:./one", "file:one", "expected `spool` to be a folder other than that of the queue"),
     ] {
         let mut command = place.command(WORKER, &["stats"]);
         let output = CommandOutput::of({

@@ -166,7 +166,7 @@ fn a_jump_back_does_not_end_the_leases_of_live_workers() {
 }
 
 #[test]
-fn a_small_step_of_the_clock_is_no_jump() {
+fn a_small_step_of_the_clock_is_not_a_jump() {
     let machine = Machine::new();
     let (one, other) = (machine.process(), machine.process());
     let (mut busy, mut idle) = (seat(&one), seat(&other));

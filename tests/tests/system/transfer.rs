@@ -281,7 +281,7 @@ fn messages_of_a_running_worker_stay_and_are_reported() {
     let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeued").expect("one");
     let moved = move_to(&place, &here, &there, &[]);
     assert_eq!((moved.code, moved.out.starts_with("moved 1 message to ")), (1, true), "{}", moved.err);
-    assert!(moved.err.contains("1 message left here, with a worker"), "{}", moved.err);
+    assert!(moved.err.contains("1 message left here, still running"), "{}", moved.err);
     // Its worker is not disturbed.
     consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
     assert_eq!(move_to(&place, &here, &there, &[]).code, 0);
@@ -292,7 +292,11 @@ fn a_move_to_the_same_queue_or_to_none_is_refused() {
     let place = Sandbox::new();
     let here = file(&place, "old");
     let refused = move_to(&place, &here, &here, &[]);
-    assert!(refused.code == 2 && refused.err.contains("expected another queue than file:"), "{}", refused.err);
+    assert!(
+        refused.code == 2 && refused.err.contains("expected --to to name a queue other than file:"),
+        "{}",
+        refused.err
+    );
     let refused = move_to(&place, &here, "redis://localhost", &[]);
     assert!(refused.code == 1 && refused.err.contains("redis"), "{}", refused.err);
     // From a place without a queue.

@@ -26,7 +26,7 @@ fn each_key_is_once_and_no_limit_is_exceeded_whatever_is_killed() {
 }
 
 #[test]
-fn so_it_is_in_postgresql() {
+fn each_key_is_once_and_no_limit_is_exceeded_in_postgresql() {
     let server = PostgresServer::shared();
     whatever_is_killed(&Sandbox::new(), Some(&server.fresh_url()));
 }
@@ -215,7 +215,7 @@ fn a_limit_of_a_queue_that_it_cannot_keep_is_refused_in_words() {
 }
 
 #[test]
-fn a_scheduled_job_that_is_unique_says_what_became_of_it() {
+fn a_unique_scheduled_job_reports_its_publication() {
     let place = Sandbox::new();
     let run_now = |arguments: &[&str]| run(&place, &[&["schedule", "run", "yearly"], arguments].concat());
     assert_eq!(run_now(&[]), (0, "published yearly as message 1\n".to_owned(), String::new()));

@@ -40,11 +40,11 @@ fn a_failed_assertion_lists_the_other_publications() {
     for (failure, expected) in [
         (
             failure(|| drop(pulpo.assert_published::<SendEmail>(|m| m.body().to == "ada"))),
-            "a published `send_email` that fits",
+            "a published `send_email` that matches",
         ),
-        (failure(|| drop(pulpo.assert_published::<Order>(|_| true))), "a published `order` that fits"),
+        (failure(|| drop(pulpo.assert_published::<Order>(|_| true))), "a published `order` that matches"),
         (failure(|| pulpo.assert_none_published::<SendEmail>()), "no published `send_email`"),
-        (failure(|| pulpo.assert_done::<SendEmail>(|m| m.body().to == "waits")), "a done `send_email` that fits"),
+        (failure(|| pulpo.assert_done::<SendEmail>(|m| m.body().to == "waits")), "a done `send_email` that matches"),
         (failure(|| pulpo.assert_buried::<SendEmail>("no stamp")), "a buried `send_email` with \"no stamp\""),
         (failure(|| pulpo.assert_nothing_left()), "an empty queue"),
     ] {
@@ -81,5 +81,5 @@ fn a_failed_assertion_names_the_outcome_of_the_run() {
 fn an_assertion_says_that_nothing_was_published() {
     let pulpo = TestPulpo::new();
     let said = failure(|| drop(pulpo.assert_published::<SendEmail>(|_| true)));
-    assert_eq!(said, "expected a published `send_email` that fits, got nothing: no message was published");
+    assert_eq!(said, "expected a published `send_email` that matches, got nothing: no message was published");
 }

@@ -84,7 +84,7 @@ fn arrived<J: pulpo::Job + Debug + Clone>(bodies: &[J]) -> (Vec<String>, Vec<Str
 }
 
 #[test]
-fn a_body_arrives_as_it_went() {
+fn a_body_arrives_as_it_was_sent() {
     let filters = [None, Some(Filter::default()), Some(Filter { all: Some(true) })];
     let (arrived_as, went_as) = arrived(&filters.clone().map(Search));
     assert_eq!(arrived_as, went_as);

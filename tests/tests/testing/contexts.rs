@@ -7,7 +7,7 @@ use pulpo::{PublishError, State};
 use crate::jobs::{Board, Order, SECOND, SendEmail, email, order};
 
 #[test]
-fn a_context_says_what_the_test_says() {
+fn a_context_returns_what_the_test_sets() {
     let pulpo = TestPulpo::new();
     let context = pulpo.context().build();
     assert_eq!((context.id().as_str(), context.attempt(), context.max_attempts()), ("test", 1, 20));

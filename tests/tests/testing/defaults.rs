@@ -77,7 +77,7 @@ async fn tasks_of_an_async_test_belong_to_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tasks_on_other_threads_do_if_they_are_told() {
+async fn tasks_on_other_threads_do_if_asked_to() {
     let pulpo = TestPulpo::new();
     pulpo::publish_async(email("a")).await.unwrap();
     assert!(is_refused(tokio::spawn(async { pulpo::publish(email("b")) }).await.unwrap()));

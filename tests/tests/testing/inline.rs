@@ -20,7 +20,7 @@ fn a_job_is_done_when_it_is_published() {
 }
 
 #[test]
-fn so_is_what_follows_from_it() {
+fn follow_ups_run_inline_too() {
     let pulpo = kit();
     pulpo.publish(Order { mails: vec!["follow".into()], fail: false }).unwrap();
     pulpo.publish(SignUp { address: "by the default".into() }).unwrap();

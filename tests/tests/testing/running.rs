@@ -54,7 +54,7 @@ fn urgent_messages_come_first() {
 }
 
 #[test]
-fn each_end_of_a_run_is_told() {
+fn each_end_of_a_run_is_reported() {
     let pulpo = kit();
     for (to, reason) in [("busy", "451 busy"), ("down", "connection refused"), ("panic", "panicked: out of stamps")] {
         pulpo.publish(email(to)).unwrap();
@@ -176,7 +176,7 @@ fn a_pulpo_can_be_given_away() {
 }
 
 #[test]
-fn only_the_states_of_what_runs_are_needed() {
+fn only_the_states_of_running_handlers_are_needed() {
     let pulpo = TestPulpo::new();
     pulpo.publish(Order { mails: Vec::new(), fail: false }).unwrap();
     pulpo.run_next().unwrap().assert_done();

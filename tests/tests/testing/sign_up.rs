@@ -35,7 +35,7 @@ fn sign_up(address: &str) -> Result<(), pulpo::PublishError> {
 }
 
 #[test]
-fn a_new_user_gets_a_mail_even_if_the_server_is_away_at_first() {
+fn a_new_user_gets_a_mail_even_if_the_server_is_unavailable_at_first() {
     let pulpo = TestPulpo::new().state(Mailer::that_fails_once());
     sign_up("ada@example.com").unwrap(); // the code under test, which calls pulpo::publish
     pulpo.assert_published::<SendEmail>(|m| m.body().to == "ada@example.com");

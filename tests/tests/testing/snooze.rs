@@ -56,7 +56,7 @@ fn snoozes_use_up_no_attempt_of_a_job_that_fails_later() {
 
 #[test]
 #[should_panic(expected = "to be snoozed for")]
-fn a_retried_run_is_no_snooze() {
+fn a_retried_run_is_not_a_snooze() {
     let pulpo = kit();
     pulpo.publish(email("down")).unwrap();
     pulpo.run_next().unwrap().assert_retried_after(10 * SECOND..=15 * SECOND);
@@ -65,7 +65,7 @@ fn a_retried_run_is_no_snooze() {
 
 #[test]
 #[should_panic(expected = "to be snoozed for")]
-fn a_snooze_of_another_time_is_told_apart() {
+fn a_snooze_of_another_time_is_distinguished() {
     let pulpo = kit();
     pulpo.publish(Poll { snoozes: 1, fails: false }).unwrap();
     pulpo.drain();
@@ -82,8 +82,8 @@ struct Recalculate {
 fn recalculate(_: Recalculate) {}
 
 #[test]
-#[should_panic(expected = "expected a duplicate of `recalculate` that fits")]
-fn a_first_publication_is_no_duplicate() {
+#[should_panic(expected = "expected a duplicate of `recalculate` that matches")]
+fn a_first_publication_is_not_a_duplicate() {
     let pulpo = kit();
     pulpo.publish(Recalculate { account: 1 }).unwrap();
     pulpo.publish(Recalculate { account: 2 }).unwrap();
@@ -91,7 +91,7 @@ fn a_first_publication_is_no_duplicate() {
 }
 
 #[test]
-#[should_panic(expected = "expected a duplicate of `recalculate` that fits")]
+#[should_panic(expected = "expected a duplicate of `recalculate` that matches")]
 fn a_duplicate_of_another_key_does_not_fit() {
     let pulpo = kit();
     for account in [1, 2, 2] {

@@ -21,7 +21,7 @@ fn a_delayed_job_runs_when_it_is_due() {
 }
 
 #[test]
-fn a_job_that_fails_comes_again_later_each_time() {
+fn a_job_that_fails_comes_back_later_each_time() {
     let pulpo = kit();
     pulpo.publish(email("down")).unwrap();
     let run = pulpo.run_next().unwrap();
@@ -68,7 +68,7 @@ fn a_job_that_goes_on_for_ever_runs_as_often_as_it_is_due() {
 }
 
 #[test]
-fn the_test_says_what_time_it_is() {
+fn the_test_sets_the_time() {
     let now: DateTime<Utc> = "2024-02-29T23:59:59Z".parse().unwrap();
     let pulpo = kit().at(now);
     let sent = pulpo.publish(Message::new(email("x")).delay(SECOND).expiration(2 * SECOND)).unwrap();

@@ -150,7 +150,7 @@ fn a_day_that_never_comes_is_refused() {
 }
 
 #[test]
-fn an_unknown_zone_is_told_the_nearest() {
+fn an_unknown_zone_is_refused_with_the_nearest() {
     let meant = |name: &str| {
         let literal = LitStr::new(name, proc_macro2::Span::call_site()).to_token_stream();
         zone(&literal).map_err(|error| error.to_string())

@@ -51,7 +51,7 @@ pub enum ConfigError {
         /// The value.
         got: String,
     },
-    /// The program names its queue with a text that is not the URL of one.
+    /// The program names its queue with a string that is not the URL of one.
     #[error(transparent)]
     Backend(#[from] ParseBackendError),
     /// Two adapters of the program conflict.
@@ -98,7 +98,7 @@ pub enum ConfigError {
     Format(PathBuf),
 }
 
-/// The error of a text that names no queue.
+/// The error of a string that does not name a queue.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ParseBackendError(#[from] pub(super) Refusal);

@@ -49,7 +49,7 @@ impl Config {
         let folder = self.spool.as_ref().and_then(Backend::spool_folder);
         match layers.get("spool") {
             Some(entry) if folder.is_some() && folder == self.backend.spool_folder() => {
-                Err(entry.refuse("another folder than that of the queue"))
+                Err(entry.refuse("a folder other than that of the queue"))
             }
             _ => Ok(()),
         }

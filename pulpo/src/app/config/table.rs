@@ -393,7 +393,7 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "handlers.*.batch",
         default: "the handler's",
-        doc: "how many messages a batch handler takes at most; only for one with `batch` in its attribute",
+        doc: "the largest number of messages that a batch handler takes at once; only for one with `batch` in its attribute",
         of: Of::Handler { read: |handler, entry| set(&mut handler.batch, entry.whole(1..=MOST_OF_A_BATCH).map(Some)) },
     },
     Key {

@@ -35,7 +35,7 @@ pub(super) fn here(name: &str) -> String {
 }
 
 #[test]
-fn nothing_said_means_the_defaults() {
+fn no_arguments_mean_the_defaults() {
     let config = load(None, &[("HOME", "/root"), ("RUST_LOG", "debug")], &[]).expect("a configuration");
     assert_eq!(config, Config::default().queue("file:./pulpo-data").expect("a folder"));
     assert_eq!(config.backend.to_string(), format!("file:{}", here("pulpo-data")));
@@ -232,13 +232,16 @@ fn a_path_need_not_be_text_and_all_else_must() {
 #[test]
 fn a_place_that_cannot_be_is_refused_with_the_reason() {
     for (place, reason) in [
-        ("file:", "a folder comes after `file:`"),
-        ("file://", "a host comes after `file://`"),
-        ("file://var/x", "a host comes after `file://`: write `file:FOLDER`, or `file:///FOLDER` for one at the root"),
-        ("file://./x", "a host comes after `file://`"),
-        ("memory:x", "nothing comes after `memory:`"),
-        ("memory://", "nothing comes after `memory:`"),
-        ("beanstalkd:h", "two slashes come after `beanstalkd:`"),
+        ("file:", "expected a folder after `file:`"),
+        ("file://", "what follows `file://` is a host"),
+        (
+            "file://var/x",
+            "what follows `file://` is a host: write `file:FOLDER`, or `file:///FOLDER` for one at the root",
+        ),
+        ("file://./x", "what follows `file://` is a host"),
+        ("memory:x", "expected nothing after `memory:`"),
+        ("memory://", "expected nothing after `memory:`"),
+        ("beanstalkd:h", "expected two slashes after `beanstalkd:`"),
         ("beanstalkd://", "the host is missing"),
         ("beanstalkd:///tube", "the host is missing"),
         ("beanstalkd://:11300", "the host is missing"),
@@ -250,8 +253,8 @@ fn a_place_that_cannot_be_is_refused_with_the_reason() {
         ("beanstalkd://a b", "expected the name or the address of a host"),
         ("beanstalkd://h?x=1", "expected the name or the address of a host"),
         ("beanstalkd://h#x", "expected the name or the address of a host"),
-        ("beanstalkd://::1:11300", "an IPv6 address stands in brackets"),
-        ("beanstalkd://[::1", "a bracket is open"),
+        ("beanstalkd://::1:11300", "put an IPv6 address in brackets"),
+        ("beanstalkd://[::1", "a bracket is not closed"),
         ("beanstalkd://[::1]x", "expected a port from 1 to 65535"),
         ("beanstalkd://[host]", "expected an IPv6 address in the brackets"),
         ("beanstalkd://h/a b", "cannot be the name of a tube: a name has only letters and digits"),
@@ -310,7 +313,7 @@ fn a_secret_is_in_no_error_and_in_no_debug_text() {
         assert!(!shown.contains("sec") && shown.contains("PULPO_QUEUE"), "{shown}");
     }
     let error = load(None, &[("PULPO_QUEUE", "beanstalkd://me:secret@host")], &[]).expect_err("refused");
-    assert!(error.ends_with("\"beanstalkd://***@host\": beanstalkd knows no users: leave out what is before the `@`"));
+    assert!(error.ends_with("\"beanstalkd://***@host\": beanstalkd has no users: remove the part before the `@`"));
 }
 
 #[test]
@@ -322,7 +325,7 @@ fn unused_settings_are_checked_too() {
 }
 
 #[test]
-fn a_value_of_another_type_is_told_with_its_line() {
+fn a_value_of_another_type_is_reported_with_its_line() {
     for (name, text, expected) in [
         (
             "pulpo.toml",
@@ -337,14 +340,14 @@ fn a_value_of_another_type_is_told_with_its_line() {
         (
             "pulpo.toml",
             "queues = [\"a\", 2]\n",
-            ":1: expected `queues` to be a list of names, or in one text with commas, got a list",
+            ":1: expected `queues` to be a list of names, or one string with commas, got a list",
         ),
         (
             "pulpo.json",
             "{\n  \"banner_name\":\n    true\n}\n",
-            ":3: expected `banner_name` to be a text in quotes, got true",
+            ":3: expected `banner_name` to be a string in quotes, got true",
         ),
-        ("pulpo.json", "{\"listen\": null}", ":1: expected `listen` to be a text in quotes, got null"),
+        ("pulpo.json", "{\"listen\": null}", ":1: expected `listen` to be a string in quotes, got null"),
     ] {
         let (_folder, path) = file(name, text);
         let error = load(Some(&path), &[], &[]).expect_err("refused");

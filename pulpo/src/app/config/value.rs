@@ -58,7 +58,7 @@ impl Entry {
         match &self.written {
             Written::NotText(raw) => Ok(Cow::Borrowed(raw)),
             Written::Text(text) => Ok(Cow::Borrowed(OsStr::new(text))),
-            _ => Err(self.refuse("a text in quotes")),
+            _ => Err(self.refuse("a string in quotes")),
         }
     }
 
@@ -72,7 +72,7 @@ impl Entry {
     pub(super) fn text(&self) -> Result<String, ConfigError> {
         match &self.written {
             Written::Text(text) => Ok(text.clone()),
-            _ => Err(self.refuse("a text in quotes")),
+            _ => Err(self.refuse("a string in quotes")),
         }
     }
 
@@ -109,7 +109,7 @@ impl Entry {
         }
     }
 
-    /// Returns a duration in this range: a text such as `"1h 30m"`, or a number of seconds.
+    /// Returns a duration in this range: a string such as `"1h 30m"`, or a number of seconds.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Result<Duration, ConfigError> {
         let duration = match &self.written {
             Written::Text(text) => span::parse(text).ok(),
@@ -129,9 +129,9 @@ impl Entry {
         Ok(duration)
     }
 
-    /// Returns names: a list, or a text with commas.
+    /// Returns names: a list, or a string with commas.
     pub(super) fn names(&self) -> Result<Vec<String>, ConfigError> {
-        let expected = "a list of names, or in one text with commas";
+        let expected = "a list of names, or one string with commas";
         match &self.written {
             Written::List(names) => names
                 .iter()

@@ -30,7 +30,7 @@ pub(in crate::cli) fn cannot_trace() -> Result<(), Box<dyn Error>> {
 pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn Error>> {
     cannot_trace()?;
     let mut snapshot = Snapshot::of(registry);
-    // What is no file, such as a pipe, has no notes, and reading it may not end.
+    // Anything that is not a file, such as a pipe, has no notes, and reading it may not end.
     let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
     match if is_file { std::fs::read_to_string(path) } else { Err(std::io::ErrorKind::NotFound.into()) } {
         Ok(text) => {

@@ -47,7 +47,7 @@ fn done_is_deleted() {
 }
 
 #[test]
-fn a_transient_failure_comes_again_ever_later() {
+fn a_transient_failure_comes_back_ever_later() {
     for (failures, seconds) in [(0, 1), (1, 2), (2, 4), (18, 2700)] {
         let at = AttemptState { failed: failures, ..first_attempt() };
         assert_eq!(

@@ -182,7 +182,7 @@ impl WrittenUnique {
         let unique_for = parsed(UNIQUE_FOR, self.unique_for.as_deref())?.unwrap_or(unique_for);
         let on_duplicate = parsed(ON_DUPLICATE, self.on_duplicate.as_deref())?.unwrap_or(on_duplicate);
         if key.is_empty() {
-            return Err(format!("`{UNIQUE_KEY}`: expected a key, got an empty text"));
+            return Err(format!("`{UNIQUE_KEY}`: expected a key, got an empty string"));
         }
         let unique = Unique::new(key).unique_for(unique_for).on_duplicate(on_duplicate);
         unique.problem().map_or(Ok(Some(unique)), |problem| Err(problem.to_owned()))

@@ -71,7 +71,7 @@ fn the_wire_form_is_the_documented_one() {
 }
 
 #[test]
-fn a_body_that_is_no_object_travels_as_payload() {
+fn a_body_that_is_not_an_object_travels_as_payload() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Meters(f64);
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -232,7 +232,7 @@ mod other {
 }
 
 #[test]
-fn types_of_one_name_are_told_apart() {
+fn types_with_one_name_are_distinguished() {
     assert_eq!(shape::<Page<Page<u8>>>(), "body: object\nbody.item: object\nbody.item.item: u8\n");
     assert_eq!(
         shape::<Page<other::Item>>(),

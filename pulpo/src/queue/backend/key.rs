@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A text.
+    /// A string.
     Text,
     /// A path, which need not be text, and is made absolute.
     Path,
@@ -15,7 +15,7 @@ pub enum Kind {
     Flag,
     /// A whole number in this range.
     Whole(RangeInclusive<u64>),
-    /// A duration in this range: a text such as `"1h 30m"`, or seconds.
+    /// A duration in this range: a string such as `"1h 30m"`, or seconds.
     Duration(RangeInclusive<Duration>),
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -40,7 +40,7 @@ impl Key {
         Self { name, kind, default, doc, check: None, is_secret: false }
     }
 
-    /// Creates a key for a text. Each constructor takes the name, the default as written in a file (empty: not set),
+    /// Creates a key for a string. Each constructor takes the name, the default as written in a file (empty: not set),
     /// and the meaning of the key, for the documentation.
     #[must_use]
     pub const fn text(name: &'static str, default: &'static str, doc: &'static str) -> Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
-    /// A text, or a word of a choice.
+    /// A string, or a word of a choice.
     Text(String),
     /// A path.
     Path(PathBuf),

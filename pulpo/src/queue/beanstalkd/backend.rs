@@ -43,14 +43,14 @@ impl Factory for Beanstalkd {
                 Key::text(
                     "host",
                     "localhost",
-                    "the server; several, with commas between them, are one queue: `a,b:11301`",
+                    "the server; several servers, separated by commas, are one queue: `a,b:11301`",
                 )
                 .check(check_host),
                 Key::whole(
                     "port",
                     DEFAULT_PORT,
                     1..=u16::MAX as u64,
-                    "its port, from 1 to 65535; of several servers, that of those that name none",
+                    "the port, from 1 to 65535; with several servers, the port of those that name none",
                 ),
                 Key::text("default_tube", crate::queue::DEFAULT_QUEUE, "the queue of jobs that name none")
                     .check(check_tube),
@@ -64,8 +64,8 @@ impl Factory for Beanstalkd {
                     "reserve_timeout",
                     "1s",
                     SHORTEST..=LONGEST_RESERVE,
-                    "how long one request waits at the server for a job: a second, or below that not at all, so that \
-                     the worker polls; at least 10ms, at most 1s",
+                    "how long one request waits at the server for a job: with less than the maximum of 1s it does not \
+                     wait, and the worker polls; at least 10ms",
                 ),
             ]
         }
@@ -74,10 +74,10 @@ impl Factory for Beanstalkd {
     /// Parses `//HOST[:PORT][/TUBE]`. An IPv6 address is in brackets, and commas separate several servers. The address
     /// may omit the tube if the table names it.
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
-        let rest = address.text()?.strip_prefix("//").ok_or("two slashes come after `beanstalkd:`")?;
+        let rest = address.text()?.strip_prefix("//").ok_or("expected two slashes after `beanstalkd:`")?;
         // A tube has no `@`, so this one belongs to a user, whose password may contain slashes.
         if rest.contains('@') {
-            return Err("beanstalkd knows no users: leave out what is before the `@`".to_owned());
+            return Err("beanstalkd has no users: remove the part before the `@`".to_owned());
         }
         let (server, tube) = rest.split_once('/').unwrap_or((rest, ""));
         let mut said = match server.split_once(',') {
@@ -205,7 +205,7 @@ fn servers(text: &str, port: &str) -> Result<Vec<String>, String> {
 fn host_and_port(server: &str) -> Result<(&str, &str), String> {
     let (host, port) = match server.strip_prefix('[') {
         Some(address) => {
-            let (host, port) = address.split_once(']').ok_or("a bracket is open")?;
+            let (host, port) = address.split_once(']').ok_or("a bracket is not closed")?;
             if !is_ipv6(host) {
                 return Err("expected an IPv6 address in the brackets".to_owned());
             }
@@ -214,7 +214,7 @@ fn host_and_port(server: &str) -> Result<(&str, &str), String> {
         None => server.split_at(server.find(':').unwrap_or(server.len())),
     };
     if port.matches(':').count() > 1 {
-        return Err("an IPv6 address stands in brackets: `beanstalkd://[::1]:11300`".to_owned());
+        return Err("put an IPv6 address in brackets: `beanstalkd://[::1]:11300`".to_owned());
     }
     if let Some(problem) = host_problem(host) {
         return Err(problem.to_owned());

@@ -274,7 +274,7 @@ fn addresses(server: &Server) -> Result<Vec<SocketAddr>, Fault> {
         return Ok(vec![(ip, *port).into()]);
     }
     static LOOKUPS: AtomicUsize = AtomicUsize::new(0);
-    let busy = || Fault::Unreachable(format!("the look-up of {host:?} does not end"));
+    let busy = || Fault::Unreachable(format!("looking up {host:?} takes too long"));
     if LOOKUPS.fetch_add(1, Ordering::SeqCst) >= MOST_LOOKUPS {
         LOOKUPS.fetch_sub(1, Ordering::SeqCst);
         return Err(busy());

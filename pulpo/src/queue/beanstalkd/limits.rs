@@ -34,7 +34,7 @@ pub(super) fn name_problem(name: &str) -> Option<&'static str> {
         return Some("a name does not begin with a hyphen");
     }
     if is_own(name) {
-        return Some("pulpo keeps notes of its own in the tube of this name");
+        return Some("pulpo keeps its own notes in the tube with this name");
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "-+/;.$_()".contains(c);
     (!name.chars().all(fits)).then_some("a name has only letters and digits of ASCII and - + / ; . $ _ ( )")

@@ -355,10 +355,10 @@ impl Reading {
         let missing = (size - self.text.len()) as u64;
         from.take(missing).read_to_end(&mut self.text).map_err(ReadError::Socket)?;
         if self.text.len() < size {
-            return Err(ReadError::Answer(Fault::Dropped("a text broke off".to_owned())));
+            return Err(ReadError::Answer(Fault::Dropped("the data broke off".to_owned())));
         }
         if !self.text.ends_with(b"\r\n") {
-            return Err(ReadError::Answer(Fault::Dropped("a text is longer than the server said".to_owned())));
+            return Err(ReadError::Answer(Fault::Dropped("the data is longer than the server said".to_owned())));
         }
         let mut whole = std::mem::take(&mut self.text);
         whole.truncate(size - 2);

@@ -27,10 +27,16 @@ fn numbers(log: &dyn ActivityLog, asked: &ActivityFilter) -> Numbers {
     let mut sum = Activity::none(asked.since);
     let steps = log.read_activity(asked).expect("read");
     assert!(steps.windows(2).all(|two| two[0].at < two[1].at), "each step once, the oldest first: {steps:?}");
-    assert!(steps.iter().all(|step| step.at == asked.step.begin_of(step.at)), "steps begin on the clock: {steps:?}");
+    assert!(
+        steps.iter().all(|step| step.at == asked.step.begin_of(step.at)),
+        "steps begin at full minutes or hours: {steps:?}"
+    );
     if asked.queue.is_none() && asked.request_type.is_none() {
         let knows = steps.iter().map(|step| step.waiting.is_some());
-        assert!(knows.into_iter().all(|knows| knows == log.knows_waiting()), "as it says: {steps:?}");
+        assert!(
+            knows.into_iter().all(|knows| knows == log.knows_waiting()),
+            "`waiting` is known as `knows_waiting` says: {steps:?}"
+        );
     }
     steps.iter().for_each(|step| sum.add(step));
     [sum.published, sum.done, sum.failed, sum.buried, sum.expired]
@@ -146,6 +152,6 @@ pub(super) fn earlier_events_are_left_out(harness: &dyn Harness) {
     expect(log, &last_hour(harness, ActivityStep::Hour), [1, 0, 0, 0, 0]);
     for step in ActivityStep::ALL {
         let later = ActivityFilter::since(step, harness.now() + TimeDelta::hours(2));
-        assert_eq!(numbers(log, &later), [0; 5], "it was before {}", later.since);
+        assert_eq!(numbers(log, &later), [0; 5], "nothing has happened since {}", later.since);
     }
 }

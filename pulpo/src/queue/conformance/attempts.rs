@@ -156,7 +156,7 @@ pub(super) fn due_since_is_when_it_could_have_started(harness: &dyn Harness) {
     let near = |delivery: &Delivery, expected| {
         let off: TimeDelta = delivery.due_since - expected;
         // A server may count in whole seconds.
-        assert!(off.abs() <= TimeDelta::milliseconds(2500), "due {off} away from what was expected");
+        assert!(off.abs() <= TimeDelta::milliseconds(2500), "due {off} from the expected time");
     };
     let (published, due) = (harness.now(), harness.in_seconds(4));
     harness.put(ttr(message("now"), LONG));

@@ -42,7 +42,7 @@ pub(super) fn a_backup_has_the_whole_content(harness: &dyn Harness) {
     let file = folder.join("copy");
     harness.queue().backup(&file).expect("backup");
     let before = harness.queue().list(&Filter::all()).expect("list");
-    // What happens afterwards is not in it.
+    // Later changes are not in it.
     consumer.settle(&reserved.lease, &mut Settlement::commit()).expect("commit");
     harness.queue().delete(&Filter::all()).expect("delete");
     if let Some(copy) = harness.restore(&file) {

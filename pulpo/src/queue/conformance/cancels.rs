@@ -22,7 +22,7 @@ fn cancels(harness: &dyn Harness) -> bool {
     let id = harness.put(message("waits"));
     let refused = harness.queue().cancel(&Filter::all().id(id.clone()));
     assert!(matches!(refused, Err(QueueError::Unsupported(_))), "{refused:?}");
-    assert_eq!(harness.state(&id), MessageState::Ready, "nothing has become of it");
+    assert_eq!(harness.state(&id), MessageState::Ready, "the message is unchanged");
     false
 }
 
@@ -34,8 +34,8 @@ fn cancel(harness: &dyn Harness, id: &MessageId) -> Cancelled {
 fn assert_cancelled(harness: &dyn Harness, id: &MessageId, attempts: u32) {
     let message = harness.peek(id);
     assert_eq!(message.state, MessageState::Buried);
-    assert_eq!(message.attempts, attempts, "a cancelled run is no attempt");
-    assert!(!message.cancelled, "a mark is that of a run");
+    assert_eq!(message.attempts, attempts, "a cancelled run does not count as an attempt");
+    assert!(!message.cancelled, "only a running message has a mark");
     assert_eq!((message.until, message.lease, message.progress), (None, None, None));
     if harness.queue().capabilities().burial_reasons {
         assert_eq!(message.last_error.as_deref(), Some(CANCELLED));
@@ -99,13 +99,13 @@ pub(super) fn cancel_picks_what_the_filter_says(harness: &dyn Harness) {
     let cancelled = |filter: &Filter| harness.queue().cancel(filter).expect("cancel");
     assert_eq!(cancelled(&Filter::all().queue("nowhere")), Cancelled::default());
     assert_eq!(cancelled(&Filter::all().id("no message".into())), Cancelled::default());
-    assert_eq!(cancelled(&Filter::all().id(buried.clone())), Cancelled::default(), "it is out of the way already");
+    assert_eq!(cancelled(&Filter::all().id(buried.clone())), Cancelled::default(), "it is buried already");
     assert_eq!(cancelled(&Filter::all().state(MessageState::Ready).queue("conformance")), Cancelled::default());
     assert_eq!(cancelled(&Filter::all().state(MessageState::Ready)), Cancelled::new(1, 0));
     assert_cancelled(harness, &there, 0);
     assert_eq!(cancelled(&Filter::all().limit(0)), Cancelled::default());
     assert_eq!(cancelled(&everything()), Cancelled::new(0, 1));
-    assert_eq!(cancelled(&everything()), Cancelled::new(0, 1), "twice is once");
+    assert_eq!(cancelled(&everything()), Cancelled::new(0, 1), "cancelling it again changes nothing");
     assert_eq!(harness.peek(&buried).last_error.as_deref(), Some("fatal"));
     consumer.settle(&first, &mut Settlement::commit()).expect_err("buried");
 }
@@ -150,7 +150,7 @@ pub(super) fn a_deferred_commit_does_not_count_if_the_job_was_cancelled(harness:
     match consumer.settle(&lease, &mut Settlement::deferrable_commit()) {
         Ok(()) => {
             consumer.flush().expect("flush");
-            assert_eq!(consumer.take_lost_leases(), std::slice::from_ref(&lease), "it is said later");
+            assert_eq!(consumer.take_lost_leases(), std::slice::from_ref(&lease), "the loss is reported later");
         }
         refused => {
             assert_is_buried_instead(&refused, &lease);
@@ -177,7 +177,7 @@ pub(super) fn a_worker_learns_which_of_its_runs_are_cancelled(harness: &dyn Harn
     };
     assert_eq!(follow(&[&goes_on]), []);
     assert_eq!(follow(&[&goes_on, &cancelled]), std::slice::from_ref(&cancelled));
-    assert_eq!(follow(&[&cancelled, &goes_on]), std::slice::from_ref(&cancelled), "as often as it is asked");
+    assert_eq!(follow(&[&cancelled, &goes_on]), std::slice::from_ref(&cancelled), "however often it is asked");
     let stale = Lease { id: cancelled.id.clone(), token: "another-1".into() };
     assert_eq!(follow(&[&stale]), [], "that is another run");
     consumer.settle(&cancelled, &mut Settlement::bury(CANCELLED, false)).expect_err("buried");
@@ -233,7 +233,7 @@ pub(super) fn a_message_given_back_unrun_is_buried_if_it_was_cancelled(harness: 
     let lost: Vec<_> = consumer.take_lost_leases().into_iter().map(|lease| lease.id).collect();
     assert_eq!(cancelled.total(), 4 + lost.len() as u64);
     for id in &ids[..4] {
-        assert_eq!(!harness.is_gone(id), lost.contains(id), "it is done, or said not to be");
+        assert_eq!(!harness.is_gone(id), lost.contains(id), "it is done, or reported as lost");
     }
     lost.iter().for_each(|id| assert_cancelled(harness, id, 0));
     assert_eq!(drain(&mut consumer), [""; 0]);

@@ -50,7 +50,7 @@ pub(super) fn a_waiting_message_can_be_edited(harness: &dyn Harness) {
     let value: Value = serde_json::from_slice(&edited.text).expect("JSON");
     let said =
         value["header"]["delay"].as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
-    assert_eq!(said, until, "header and queue say the same");
+    assert_eq!(said, until, "header and queue agree");
     let counts = harness.queue().stats().expect("stats").counts;
     assert_eq!(counts.iter().map(|counts| (counts.ready, counts.delayed)).collect::<Vec<_>>(), [(1, 1)]);
 
@@ -61,7 +61,7 @@ pub(super) fn a_waiting_message_can_be_edited(harness: &dyn Harness) {
     let value: Value = serde_json::from_slice(&delivery.text).expect("JSON");
     let said =
         value["header"]["delay"].as_str().expect("a time").parse::<chrono::DateTime<chrono::Utc>>().expect("a time");
-    assert!(said <= harness.now(), "its header does not hold it up");
+    assert!(said <= harness.now(), "its header does not delay it");
     consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     assert_eq!(consumer.take().lease.id, other);
 }

@@ -38,7 +38,7 @@ pub(super) fn peek_shows_a_message_in_each_state(harness: &dyn Harness) {
         assert_eq!(
             stored.until.is_some(),
             matches!(state, MessageState::Delayed | MessageState::Reserved),
-            "of {state}"
+            "whether a {state} message has `until`"
         );
         if let Some(until) = stored.until {
             let left = (until - harness.now()).num_seconds();
@@ -76,7 +76,7 @@ pub(super) fn delete_picks_what_the_filter_says(harness: &dyn Harness) {
     let elsewhere = harness.put(NewMessage::new("elsewhere", "other", envelope("other", "x")));
     let many: Vec<_> = (0..20).map(|_| harness.put(queue(message("many"), "many"))).collect();
     let delete = |filter: Filter| harness.queue().delete(&filter).expect("delete");
-    assert_eq!(delete(everything().ids([])), 0, "no id is not any id");
+    assert_eq!(delete(everything().ids([])), 0, "an empty set of ids matches nothing");
     assert_eq!(delete(everything().id(ready.clone()).state(MessageState::Buried)), 0);
     assert_eq!(delete(everything().queue("nowhere")), 0);
     assert_eq!(delete(everything().queue("many").limit(3)), 3);
@@ -89,7 +89,7 @@ pub(super) fn delete_picks_what_the_filter_says(harness: &dyn Harness) {
     assert_eq!(delete(everything().request_type("other")), 1);
     let left = ids(&harness.queue().list(&everything()).expect("list"));
     let expected = in_order(harness, vec![ready, reserved, buried]);
-    assert_eq!(in_order(harness, left), expected, "and not {delayed} and {elsewhere}");
+    assert_eq!(in_order(harness, left), expected, "{delayed} and {elsewhere} are deleted");
 }
 
 pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
@@ -110,7 +110,7 @@ pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
     assert_eq!(list(everything().id(delayed.clone())), std::slice::from_ref(&delayed));
     assert_eq!(list(everything().id(delayed.clone()).id(reserved.clone())), of(&[&delayed, &reserved]));
     assert!(list(everything().id(delayed.clone()).state(MessageState::Ready)).is_empty());
-    assert!(list(everything().ids([])).is_empty(), "no id is not any id");
+    assert!(list(everything().ids([])).is_empty(), "an empty set of ids matches nothing");
     assert_eq!(list(everything().ids(order.map(Clone::clone))), of(&order));
 }
 
@@ -159,7 +159,7 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
     for text in ["connection refused", "Refused by", "no recipient"] {
         assert_eq!(list(everything().reason(text)).len() as u64, known, "{text}");
     }
-    assert!(list(everything().reason("%")).is_empty(), "it is a text, not a pattern");
+    assert!(list(everything().reason("%")).is_empty(), "it is plain text, not a pattern");
     assert!(list(everything().reason("no recipient").newer_than(middle)).is_empty());
     assert_eq!(harness.queue().kick(&everything().reason("refused")).expect("kick"), known);
     assert_eq!(harness.queue().kick(&everything().published_after(middle)).expect("kick"), 0);
@@ -208,10 +208,10 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
         (&kicked, settled, false),
     ] {
         let told = since(id);
-        assert!(told.is_some() || !must, "since when message {id} is in its state");
+        assert!(told.is_some() || !must, "the queue does not know since when message {id} has been in its state");
         // Some servers use whole seconds, and each step takes time.
         let off = told.map(|since| (since - at).num_milliseconds());
-        assert!(off.is_none_or(|off| (-2000..2500).contains(&off)), "message {id}: {told:?}, not {at}");
+        assert!(off.is_none_or(|off| (-2000..2500).contains(&off)), "message {id}: since {told:?}, expected {at}");
     }
     // An unknown time matches neither condition.
     let time = settled - seconds(3);
@@ -230,7 +230,7 @@ pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harnes
 
 pub(super) fn stats_count_by_state(harness: &dyn Harness) {
     let stats = || harness.queue().stats().expect("stats");
-    assert_eq!(stats().counts, [], "of an empty queue");
+    assert_eq!(stats().counts, [], "an empty queue has no counts");
     let (_, _consumer) = one_in_each_state(harness);
     let before = harness.now();
     harness.put(queue(message("elsewhere"), "elsewhere"));
@@ -241,7 +241,7 @@ pub(super) fn stats_count_by_state(harness: &dyn Harness) {
     for counts in &mut counts {
         let oldest = counts.oldest_ready.take().expect("one is ready");
         let off = (oldest - before).num_milliseconds().abs();
-        assert!(off < 5000, "it is ready since {oldest}, and not since {before}");
+        assert!(off < 5000, "ready since {oldest}, expected {before}");
     }
     let mut expected = [Counts::new(QUEUE, request_type), Counts::new("elsewhere", request_type)];
     expected[0].ready = 1;

@@ -69,7 +69,7 @@ pub(super) fn a_late_commit_before_another_looked_is_done_or_lost(harness: &dyn 
             assert_eq!(harness.state(&old.lease.id), MessageState::Ready);
             assert_eq!(harness.consumer().take().attempts, 1);
         }
-        Err(other) => panic!("expected that the late commit is done or says LeaseLost, got {other:?}"),
+        Err(other) => panic!("expected the late commit to be done or to return LeaseLost, got {other:?}"),
     }
 }
 
@@ -173,10 +173,10 @@ pub(super) fn a_commit_deferred_for_too_long_is_lost(harness: &dyn Harness) {
         Err(QueueError::LeaseLost { id }) => assert_eq!(id, old.lease.id),
         Ok(()) => {
             late.flush().expect("finish");
-            assert_eq!(late.take_lost_leases(), [old.lease], "it is said later");
-            assert!(late.take_lost_leases().is_empty(), "and once");
+            assert_eq!(late.take_lost_leases(), [old.lease], "the loss is reported later");
+            assert!(late.take_lost_leases().is_empty(), "and only once");
         }
-        Err(other) => panic!("expected that the late commit is lost, got {other:?}"),
+        Err(other) => panic!("expected the late commit to be lost, got {other:?}"),
     }
     assert_eq!(harness.state(&new.lease.id), MessageState::Reserved);
     other.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
@@ -263,7 +263,7 @@ pub(super) fn follow_ups_of_a_job_are_kept_with_its_commit(harness: &dyn Harness
     let first = consumer.take();
     let mut commit = Settlement::commit_with(vec![message("second"), message("third")]);
     consumer.settle(&first.lease, &mut commit).expect("commit");
-    assert!(commit.follow_ups().is_empty(), "what is kept is taken out");
+    assert!(commit.follow_ups().is_empty(), "stored follow-ups are removed");
     assert!(harness.is_gone(&id));
     assert_eq!(drain(&mut consumer), ["second", "third"]);
 }
@@ -275,9 +275,9 @@ pub(super) fn nothing_follows_from_a_run_that_has_lost_its_lease(harness: &dyn H
     let mut commit = Settlement::commit_with(vec![message("second")]);
     match late.settle(&old.lease, &mut commit) {
         Err(QueueError::LeaseLost { id }) => assert_eq!(id, old.lease.id),
-        settled => panic!("expected that the late commit says LeaseLost, got {settled:?}"),
+        settled => panic!("expected LeaseLost from the late commit, got {settled:?}"),
     }
-    assert_eq!(commit.follow_ups().len(), 1, "it is still there to be kept");
+    assert_eq!(commit.follow_ups().len(), 1, "it is still there to be stored");
     other.settle(&new.lease, &mut Settlement::commit()).expect("the new lease holds");
     assert_eq!(drain(&mut other), [""; 0]);
 }

@@ -61,7 +61,7 @@ fn take(consumer: &mut BoxedConsumer, filter: &DequeueFilter) -> Delivery {
 #[track_caller]
 fn nothing(consumer: &mut BoxedConsumer, filter: &DequeueFilter) {
     let delivery = next(consumer, filter);
-    assert!(delivery.is_none(), "expected that a limit keeps it, got {delivery:?}");
+    assert!(delivery.is_none(), "expected a limit to hold it back, got {delivery:?}");
 }
 
 fn commit(consumer: &mut BoxedConsumer, delivery: &Delivery) {
@@ -417,7 +417,7 @@ pub(super) fn a_rate_is_used_up_whatever_is_unique(harness: &dyn Harness) {
             }),
         );
         let mut consumer = harness.consumer();
-        assert_eq!(start_all(&mut consumer, &filter), 100, "of {request_type}");
+        assert_eq!(start_all(&mut consumer, &filter), 100, "starts of {request_type}");
         harness.queue().delete(&Filter::all()).expect("delete");
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn a_rollback_keeps_the_place(harness: &dyn Harness) {
         .settle(&first.lease, &mut Settlement::rollback(std::time::Duration::ZERO, "again", true))
         .expect("rollback");
     let urgency = if text(&first) == "c" { 9 } else { 5 };
-    assert_eq!(harness.peek(&first.lease.id).priority.get(), urgency, "its priority is as it was");
+    assert_eq!(harness.peek(&first.lease.id).priority.get(), urgency, "the priority is unchanged");
     assert_order(harness, &come(&mut *consumer, &DequeueFilter::all()), &["a", "b", "c"]);
 }
 
@@ -53,7 +53,7 @@ pub(super) fn several_queues_are_served_in_one_order(harness: &dyn Harness) {
     let mut consumer = harness.consumer_of(&["one", "two"]);
     let first = consumer.take();
     let from = if ["a", "d"].contains(&text(&first).as_str()) { "two" } else { "one" };
-    assert_eq!(first.queue, from, "a delivery says where it came from");
+    assert_eq!(first.queue, from, "a delivery names its queue");
     consumer.settle(&first.lease, &mut Settlement::commit()).expect("commit");
     let mut all = vec![Came::new(&first)];
     all.extend(come(&mut *consumer, &DequeueFilter::all()));

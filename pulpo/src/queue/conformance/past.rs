@@ -36,7 +36,7 @@ pub(super) fn a_failed_run_leaves_a_line(harness: &dyn Harness) {
     consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).expect("bury");
     let lines = history(harness, &id);
     let listed = harness.queue().list(&Filter::all().id(id.clone())).expect("list").remove(0);
-    assert_eq!(listed.history, [], "a list shows none");
+    assert_eq!(listed.history, [], "lists have no history");
     if !harness.queue().capabilities().history {
         return assert_eq!(lines, []);
     }

@@ -36,7 +36,7 @@ pub(super) fn a_paused_queue_hands_out_nothing(harness: &dyn Harness) {
     let stats = harness.queue().stats().expect("stats");
     let until = stats.paused_until(QUEUE).expect("it is paused");
     let left = (until - harness.now()).num_seconds();
-    assert!((590..=601).contains(&left), "for {left} s");
+    assert!((590..=601).contains(&left), "paused for {left} s");
     assert_eq!(stats.paused.len(), 1);
     // Other queues hand out messages; the paused one accepts messages, and reserved ones can be settled.
     harness.put(message("three"));
@@ -93,6 +93,6 @@ pub(super) fn a_queue_that_is_not_paused_can_be_resumed(harness: &dyn Harness) {
     match harness.queue().pause("nowhere", LONG) {
         Ok(()) => {}
         Err(QueueError::NoSuchQueue { queue, .. }) => assert_eq!(queue, "nowhere"),
-        other => panic!("expected a pause or that there is no such queue, got {other:?}"),
+        other => panic!("expected a pause or NoSuchQueue, got {other:?}"),
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn of_a_single_queue_one_message_is_leased(harness: &dyn Harness) {
     let filter = DequeueFilter::all().single_queue("full").except_queue(QUEUE).more(3);
     let delivery = one.dequeue(&filter, std::time::Duration::ZERO).expect("dequeue").expect("a message");
     let others = come(&mut *other, &DequeueFilter::all());
-    assert_eq!(others.len(), 2, "of the other messages of the queue: {others:?}");
+    assert_eq!(others.len(), 2, "the other consumer takes the rest: {others:?}");
     one.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
     assert_eq!(drained(&mut *one, &DequeueFilter::all()), ["c"]);
 }

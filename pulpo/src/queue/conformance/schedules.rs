@@ -41,7 +41,7 @@ fn step(text: &str, from: DateTime<Utc>, occurrences: &[DateTime<Utc>]) -> Sched
 fn take_step(store: &dyn ScheduleStore, step: &ScheduleStep) -> Vec<Option<MessageId>> {
     match store.step_schedule(step).expect("step") {
         Stepped::Done(ids) => ids,
-        Stepped::Beaten => panic!("expected that the step is done"),
+        Stepped::Beaten => panic!("expected the step to be taken"),
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn a_queue_keeps_schedules_or_says_that_it_does_not(harness: &dyn Har
     let schedules = store.read_schedules().expect("read");
     assert_eq!((schedules.entries, schedules.paused), (Vec::new(), Vec::new()));
     let apart = (schedules.now - harness.now()).num_seconds().abs();
-    assert!(apart <= 5, "its time is that of the queue, and not {apart} s apart");
+    assert!(apart <= 5, "expected the time of the queue, got one {apart} s apart");
 }
 
 pub(super) fn a_step_settles_and_publishes(harness: &dyn Harness) {

@@ -143,7 +143,7 @@ impl Sleeper {
     pub(super) fn sleep(&mut self, harness: &dyn Harness, time: Duration) {
         harness.pass(time);
         let lost = self.consumer.touch(&self.others).expect("touch");
-        assert!(lost.is_empty(), "of those that are held: {lost:?}");
+        assert!(lost.is_empty(), "the held messages keep their leases: {lost:?}");
     }
 }
 
@@ -170,8 +170,8 @@ pub(super) fn assert_all_lost(consumer: &mut dyn Consumer, lease: &Lease) {
     ];
     for (call, result) in results {
         match result {
-            Err(QueueError::LeaseLost { id }) => assert_eq!(id, lease.id, "of {call}"),
-            other => panic!("expected that the late {call} says LeaseLost, got {other:?}"),
+            Err(QueueError::LeaseLost { id }) => assert_eq!(id, lease.id, "the id in the error of {call}"),
+            other => panic!("expected LeaseLost from the late {call}, got {other:?}"),
         }
     }
 }

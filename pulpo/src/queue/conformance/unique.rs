@@ -63,7 +63,7 @@ fn assert_kept(harness: &dyn Harness, message: NewMessage, id: &MessageId) {
 fn assert_rejected<T: std::fmt::Debug>(result: Result<T, QueueError>, by: &MessageId) {
     match result {
         Err(QueueError::Duplicate { id }) => assert_eq!(id, *by),
-        other => panic!("expected that message {by} is in the way, got {other:?}"),
+        other => panic!("expected a duplicate of message {by}, got {other:?}"),
     }
 }
 

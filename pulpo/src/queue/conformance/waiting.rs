@@ -88,7 +88,7 @@ pub(super) fn messages_of_async_code_are_kept_and_end_a_wait(harness: &dyn Harne
     let (queue, messages) = (harness.queue(), vec![message("first"), message("second")]);
     let EnqueueAsync::Pending(enqueued) = queue.enqueue_async(messages.clone()) else {
         // A queue that can only block gives the messages back.
-        let EnqueueAsync::Blocks(back) = queue.enqueue_async(messages) else { panic!("it blocked before") };
+        let EnqueueAsync::Blocks(back) = queue.enqueue_async(messages) else { panic!("the queue blocked before") };
         assert_eq!(back.len(), 2);
         return;
     };

@@ -65,14 +65,14 @@ pub(super) fn a_worker_is_listed_while_it_works(harness: &dyn Harness) {
     assert_eq!(entry.running, []);
 
     workers.report_worker(1, &report("shop", &["mail"], 4, harness)).expect("report");
-    assert_eq!(one(workers).report.queues, ["mail"], "the last word counts");
+    assert_eq!(one(workers).report.queues, ["mail"], "the last report counts");
     workers.report_worker(2, &report("shop", &["a"], 3, harness)).expect("report");
     let both = one(workers).report;
     assert_eq!((both.queues, both.lanes), (vec!["a".to_owned(), "mail".to_owned()], 7), "one entry for a process");
     workers.remove_worker(1).expect("remove");
     assert_eq!(one(workers).report.lanes, 3);
     workers.remove_worker(2).expect("remove");
-    workers.remove_worker(2).expect("twice is once");
+    workers.remove_worker(2).expect("removing it again changes nothing");
     assert_eq!(workers.read_workers().expect("workers"), []);
 }
 
@@ -156,7 +156,7 @@ pub(super) fn progress_is_shown_while_a_run_lasts(harness: &dyn Harness) {
         say(&lease, 0.25, "row 1\0 of 4");
         say(&lease, 0.5, "половина");
         for progress in [harness.peek(&id).progress, jobs(workers)[0].progress.clone()] {
-            let progress = progress.expect("the handler has said so");
+            let progress = progress.expect("the handler has reported it");
             assert_eq!((progress.fraction.to_bits(), progress.text.as_str()), (0.5_f64.to_bits(), "половина"));
             let age = (harness.now() - progress.at).num_seconds();
             assert!((-5..60).contains(&age), "{age}");
@@ -166,7 +166,7 @@ pub(super) fn progress_is_shown_while_a_run_lasts(harness: &dyn Harness) {
             Some(0.5)
         );
         consumer.settle(&lease, &mut settlement).expect("settled");
-        assert_eq!(harness.peek(&id).progress, None, "it is that of a run: {settlement:?}");
+        assert_eq!(harness.peek(&id).progress, None, "progress ends with its run: {settlement:?}");
         say(&lease, 0.9, "too late");
         assert_eq!(harness.peek(&id).progress, None, "that run is over");
         if harness.state(&id) == MessageState::Ready {
@@ -190,5 +190,5 @@ pub(super) fn progress_ends_with_a_lease_that_is_lost(harness: &dyn Harness) {
     assert_eq!(harness.peek(&id).progress, None, "no worker runs it");
     let mut other = harness.consumer();
     other.take();
-    assert_eq!(harness.peek(&id).progress, None, "the next run has said nothing");
+    assert_eq!(harness.peek(&id).progress, None, "the next run has reported nothing");
 }

@@ -37,7 +37,7 @@ impl Factory for Embedded {
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
         let base_path = match (address.scheme(), address.rest().is_empty()) {
             (MEMORY, true) => OsString::new(),
-            (MEMORY, false) => return Err("nothing comes after `memory:`".to_owned()),
+            (MEMORY, false) => return Err("expected nothing after `memory:`".to_owned()),
             _ => folder(address.rest())?.into(),
         };
         Ok(vec![("base_path", base_path)])
@@ -65,12 +65,12 @@ impl Factory for Embedded {
             (MEMORY, Purpose::Program) => FileQueue::memory(archive, clock)?,
             (MEMORY, Purpose::Publication) => {
                 return Err(QueueError::Unsupported(
-                    "keep what a command publishes: memory: is inside one program, and ends with it; use file:FOLDER",
+                    "keep what a command publishes: `memory:` exists only within one program; use file:FOLDER",
                 ));
             }
             (MEMORY, Purpose::Administration) => {
                 return Err(QueueError::Unsupported(
-                    "be looked at by a command: memory: is inside one program, and ends with it; use file:FOLDER",
+                    "be inspected by a command: `memory:` exists only within one program; use file:FOLDER",
                 ));
             }
             (_, Purpose::Administration) => FileQueue::open_existing(base_path, archive, clock)?,
@@ -84,11 +84,11 @@ impl Factory for Embedded {
 fn folder(text: &OsStr) -> Result<PathBuf, String> {
     let Some(after_slashes) = paths::after(text, "//") else {
         let is_empty = text.is_empty();
-        return if is_empty { Err("a folder comes after `file:`".to_owned()) } else { Ok(text.into()) };
+        return if is_empty { Err("expected a folder after `file:`".to_owned()) } else { Ok(text.into()) };
     };
     let path = paths::after(after_slashes, "localhost").unwrap_or(after_slashes);
     if paths::after(path, "/").is_some() {
         return Ok(path.into());
     }
-    Err("a host comes after `file://`: write `file:FOLDER`, or `file:///FOLDER` for one at the root".to_owned())
+    Err("what follows `file://` is a host: write `file:FOLDER`, or `file:///FOLDER` for one at the root".to_owned())
 }

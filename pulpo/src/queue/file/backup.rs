@@ -20,7 +20,7 @@ pub(super) fn write(connection: &Connection, place: &str, file: &Path) -> Result
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(file).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => QueueError::Exists { file: file.to_owned() },
-        _ => unavailable("make the file", file, error),
+        _ => unavailable("create the file", file, error),
     })?;
     let written = fill(connection, place, file);
     if written.is_err() {

@@ -167,7 +167,7 @@ impl Inspection for FileQueue {
     fn backup(&self, file: &Path) -> Result<u64, QueueError> {
         self.0.check()?;
         let Some(ours) = &self.0.file else {
-            return Err(QueueError::Unsupported("be written into a file: it is in memory"));
+            return Err(QueueError::Unsupported("be copied into a file: it is in memory"));
         };
         // On a separate connection, since it may take long.
         backup::write(&schema::open_copier(ours)?, self.0.place(), file)

@@ -218,7 +218,7 @@ fn react(event: &notify::Result<notify::Event>, workers: &Path) -> Reaction {
     if event.kind.is_modify() || event.kind.is_remove() { Reaction::Look } else { Reaction::Nothing }
 }
 
-/// Returns the file of a queue. Two queues may share one: that costs a query in vain.
+/// Returns the file of a queue. Two queues may share one: that costs an unnecessary query.
 fn file_name(queue: &str) -> OsString {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
     queue.chars().take(100).map(plain).collect::<String>().into()

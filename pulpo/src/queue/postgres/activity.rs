@@ -143,7 +143,7 @@ struct Waiting {
     noted: Option<Duration>,
 }
 
-/// What is due beside writing the counts.
+/// The tasks that are due in addition to writing the counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chores {
     prune: bool,

@@ -66,7 +66,7 @@ impl Factory for Postgres {
     fn read(&self, address: &Address<'_>) -> Result<Vec<(&'static str, OsString)>, String> {
         let rest = address.text()?;
         if !rest.starts_with("//") {
-            return Err("two slashes come after `postgres:`".to_owned());
+            return Err("expected two slashes after `postgres:`".to_owned());
         }
         let (base, parameters) = rest.split_once('?').unwrap_or((rest, ""));
         let (mut said, mut others) = (Vec::new(), Vec::new());

@@ -243,7 +243,7 @@ impl Thread {
         let waits = NextWaits::from_row(first, 2)?;
         let over = |wait: Option<Duration>| wait.is_some_and(|wait| wait.is_zero());
         if ready || over(waits.due) || over(waits.lease_ends) {
-            // A lane may have found nothing since: then it is woken in vain.
+            // A lane may have found nothing since: then it is woken for nothing.
             shared.wake();
         }
         if over(waits.due)

@@ -124,7 +124,7 @@ macro_rules! at_once {
     };
 }
 
-/// The same, to be compared with.
+/// The same number, for comparisons.
 pub(super) const AT_ONCE: i64 = at_once!();
 
 /// Makes messages ready whose delays have ended.

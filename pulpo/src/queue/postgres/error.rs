@@ -75,7 +75,8 @@ impl PostgresError {
 
     /// The error if the tables are for newer programs.
     pub(super) fn newer(found: i32, known: i32) -> Self {
-        let text = format!("the tables are for programs of version {found} and newer, and this one is of {known}");
+        let text =
+            format!("the tables are for programs of version {found} and newer, and this program has version {known}");
         Self { kind: Kind::Newer { found, known }, text }
     }
 
@@ -249,9 +250,9 @@ fn hint(code: &SqlState) -> Option<&'static str> {
              of `message`; if it must create the tables, CREATE on the database, or run the command `migrate` as a role \
              that has it"
         }
-        SqlState::QUERY_CANCELED => "it ran into a timeout of the server, or a person cancelled it",
+        SqlState::QUERY_CANCELED => "it exceeded a time limit of the server, or a person cancelled it",
         SqlState::CHARACTER_NOT_IN_REPERTOIRE | SqlState::UNTRANSLATABLE_CHARACTER => {
-            "PostgreSQL keeps no NUL characters in texts"
+            "PostgreSQL cannot store NUL characters in text"
         }
         _ => return None,
     })
@@ -259,7 +260,7 @@ fn hint(code: &SqlState) -> Option<&'static str> {
 
 fn connect_hint(error: &tokio_postgres::Error, text: &str) -> Option<&'static str> {
     if text.contains("unsupported startup parameter") {
-        return Some("a pooler stands before the server: set `notify = false`");
+        return Some("a pooler is in front of the server: set `notify = false`");
     }
     // The server has rules for encrypted connections only.
     if text.contains("no encryption") || text.contains("SSL off") {
@@ -270,10 +271,10 @@ fn connect_hint(error: &tokio_postgres::Error, text: &str) -> Option<&'static st
     }
     if let Some(code) = error.code() {
         return Some(match *code {
-            SqlState::TOO_MANY_CONNECTIONS => "raise `max_connections`, or put a pooler before the server",
+            SqlState::TOO_MANY_CONNECTIONS => "raise `max_connections`, or put a pooler in front of the server",
             SqlState::INVALID_CATALOG_NAME => "create it with `createdb`",
             SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
-                "look at the user and the password of the URL, or at PGPASSWORD"
+                "check the user and the password in the URL, or PGPASSWORD"
             }
             _ => return None,
         });

@@ -94,7 +94,7 @@ impl Shared {
         request: &LeaseRequest,
     ) -> Result<(Vec<bool>, Offer<Tag>), PostgresError> {
         let mut claiming = lock(&self.claiming);
-        // Read before the look: what is notified after it is news.
+        // Read before the look, so that any later notification counts as new.
         let generation = self.signal.generation();
         let now = self.real.uptime();
         self.beat.check()?;

@@ -76,7 +76,7 @@ pub struct PostgresOptions {
 /// The error of parsing a URL. It never repeats the URL, which may contain a
 /// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected postgres://USER@HOST/DATABASE, and after a question mark parameters with & between them: {0}")]
+#[error("expected postgres://USER@HOST/DATABASE, with parameters after a question mark, separated by &: {0}")]
 pub struct PostgresUrlError(String);
 
 impl PostgresUrlError {
@@ -190,7 +190,7 @@ impl FromStr for PostgresOptions {
         let problem = |text: String| PostgresUrlError(text);
         let is_ours = url.starts_with("postgres://") || url.starts_with("postgresql://");
         if !is_ours {
-            return Err(problem("it begins otherwise".to_owned()));
+            return Err(problem("it begins differently".to_owned()));
         }
         let (tls, url) = Tls::of_url(url).map_err(problem)?;
         let (base, parameters) = url.split_once('?').unwrap_or((&url, ""));
@@ -245,7 +245,8 @@ pub(super) fn check_schema(name: &str) -> Result<(), String> {
     if letters && starts && name.len() <= 57 && !name.to_ascii_lowercase().starts_with("pg_") {
         return Ok(());
     }
-    Err("a name of letters, digits and underscores, 57 at most, that begins with no digit and not with pg_".to_owned())
+    Err("a name of at most 57 letters, digits and underscores, which does not begin with a digit or with pg_"
+        .to_owned())
 }
 
 fn flag(value: &str) -> Result<bool, String> {

@@ -113,10 +113,10 @@ pub(super) fn check(messages: &[NewMessage], place: &str) -> Result<(), QueueErr
     messages.iter().try_for_each(|message| {
         check_queue(&message.queue)?;
         let problem = if message.text.contains('\0') {
-            "the message holds a NUL character as it is, which PostgreSQL keeps in no text: write it as \\u0000".to_owned()
+            "the message contains a raw NUL character, which PostgreSQL cannot store: write it as \\u0000".to_owned()
         } else if message.text.len() > LONGEST_TEXT {
             format!(
-                "the message has {} bytes, of {LONGEST_TEXT} at most: put the data elsewhere and its address into the message",
+                "the message has {} bytes, and at most {LONGEST_TEXT} fit: store the data elsewhere and put its address into it",
                 message.text.len()
             )
         } else {

@@ -112,7 +112,7 @@ fn version(connection: &mut Connection, options: &PostgresOptions) -> Result<Fou
     }
     let encoding: String = row.try_get(1)?;
     if encoding != "UTF8" {
-        let problem = format!("expected a database in UTF8, which messages are written in, got {encoding}");
+        let problem = format!("expected a database with the encoding UTF8, got {encoding}");
         return Err(PostgresError::permanent(problem));
     }
     // Behind a pooler, the session is not ours to set.

@@ -159,13 +159,13 @@ fn decoded(text: &str) -> String {
 /// Returns what to do about an error of a handshake.
 pub(super) fn hint(text: &str) -> Option<&'static str> {
     if text.contains("does not support TLS") {
-        return Some("set `ssl = on` at the server, or `sslmode=prefer` in the URL");
+        return Some("set `ssl = on` on the server, or `sslmode=prefer` in the URL");
     }
     if text.contains("UnknownIssuer") || text.contains("CaUsedAsEndEntity") {
         return Some("name the file with the certificate of its authority in the URL: `sslrootcert=FILE`");
     }
     if text.contains("NotValidForName") || text.contains("not valid for name") {
-        return Some("`sslmode=verify-full` wants the host of the URL in the certificate; `verify-ca` does not");
+        return Some("`sslmode=verify-full` requires the host of the URL in the certificate; `verify-ca` does not");
     }
     text.contains("TLS").then_some("look at `sslmode` in the URL: disable, prefer, require, verify-ca or verify-full")
 }

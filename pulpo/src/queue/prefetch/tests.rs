@@ -179,7 +179,7 @@ fn a_commit_that_fails_for_good_takes_no_other_and_no_fetch_with_it() {
     assert_eq!(*lock(&map.leased), [2, 4].into());
     assert!(!prefetch.deferred.any(), "it is given up");
     assert_eq!(lane.take_lost_leases(), [leased[1].delivery.lease.clone()]);
-    assert_eq!(lane.take_lost_leases(), [], "each is said once");
+    assert_eq!(lane.take_lost_leases(), [], "each is reported once");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_commit_that_may_succeed_later_stays() {
 }
 
 #[test]
-fn a_lease_that_had_ended_is_told_to_its_own_consumer() {
+fn a_lease_that_had_ended_is_reported_to_its_own_consumer() {
     let (map, prefetch, mut first) = queue(2);
     let mut second = prefetch.lane(&["q".to_owned()].into());
     let (lost, kept) = (take(&mut first, &prefetch, &map), take(&mut second, &prefetch, &map));

@@ -163,7 +163,7 @@ async fn health_page(State(answers): State<Arc<Answers>>) -> Response {
 
 async fn readiness_page(State(answers): State<Arc<Answers>>) -> Response {
     if answers.shared.stop.requested() {
-        return unavailable("the worker stops\n".to_owned());
+        return unavailable("the worker is stopping\n".to_owned());
     }
     // Both at once.
     let reached = answers.reach.ask(QUEUE_PATIENCE);

@@ -169,7 +169,7 @@ impl Presence {
                 news.into_iter().for_each(|(progress, number)| progress.is_kept(*number));
                 for lease in cancelled {
                     let Some(run) = followed.iter().find(|run| run.lease == lease) else { continue };
-                    tracing::info!(id = %lease.id, "a running job is cancelled: its handler is told");
+                    tracing::info!(id = %lease.id, "a running job was cancelled: notifying its handler");
                     run.slot.look(&self.shared.monitor, |held| held.as_mut().map(|held| held.cancel(&lease)));
                 }
             }

@@ -40,7 +40,7 @@ fn files(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn looking_makes_nothing_where_there_is_no_queue() {
+fn inspecting_creates_nothing_where_there_is_no_queue() {
     let place = Sandbox::new();
     std::fs::create_dir(place.path("empty")).expect("made");
     std::fs::create_dir(place.path("begun")).expect("made");
@@ -104,7 +104,7 @@ fn a_queue_inside_another_program_is_neither_looked_at_nor_filled_by_a_command()
     let inside = ["--set", "queue=memory:"];
     for command in ALL {
         let error = refused(&place, 1, &[command, &inside].concat());
-        assert!(error.contains("memory: is inside one program, and ends with it"), "{command:?}: {error}");
+        assert!(error.contains("`memory:` exists only within one program"), "{command:?}: {error}");
     }
     let error = refused(&place, 1, &[&["publish", "echo", "--payload", "x"][..], &inside].concat());
     assert!(error.starts_with("error: this queue cannot keep what a command publishes: "), "{error}");

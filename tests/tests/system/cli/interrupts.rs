@@ -37,7 +37,7 @@ fn interrupted(place: &Sandbox, arguments: &[&str], name: &str, begun: impl Fn()
 }
 
 #[test]
-fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_go_on() {
+fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_continue() {
     const ALL: u32 = 200_000;
     for (place, name) in [(Sandbox::new(), "INT"), (Sandbox::with_beanstalkd(), "TERM")] {
         well(&place, &["publish", "record", "--body", r#"{"number": 0}"#]);
@@ -117,13 +117,13 @@ fn a_line_to_begin_with_needs_lines() {
 }
 
 #[test]
-fn published_ids_are_told_though_standard_output_is_full() {
+fn published_ids_are_reported_though_standard_output_is_full() {
     let place = Sandbox::new();
     let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
     let mut command = place.command(WORKER, &["publish", "echo", "--payload", "x", "--count", "3", "--json"]);
     let ended = command.stdout(full).stderr(Stdio::piped()).output().expect("started");
     let err = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert_eq!(ended.status.code(), Some(1));
-    let expected = "error: published echo 3 times, as messages 1 to 3, and cannot write so: No space left on device";
+    let expected = "error: published echo 3 times, as messages 1 to 3, but cannot print them: No space left on device";
     assert!(err.starts_with(expected), "{err}");
 }

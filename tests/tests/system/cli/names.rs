@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{WORKER, as_json, both, drain, refused, warned, well};
 
 #[test]
-fn a_type_that_nothing_has_is_told_with_the_nearest_one() {
+fn an_unknown_type_is_reported_with_the_nearest_one() {
     both(|place| {
         drain(place);
         let and_no_message = if place.is_on_a_server() { "" } else { ", and no message in the queue" };
@@ -34,7 +34,7 @@ fn a_type_that_nothing_has_is_told_with_the_nearest_one() {
 }
 
 #[test]
-fn a_queue_that_nothing_has_is_told_with_the_nearest_one() {
+fn an_unknown_queue_is_reported_with_the_nearest_one() {
     both(|place| {
         drain(place);
         let unknown = "warning: no handler of this program is for the queue \"sdie\", and there are no messages in it; \
@@ -90,12 +90,12 @@ fn a_worker_warns_of_a_queue_that_nothing_is_for() {
         assert!(said.err.contains(&format!(" WARN {warning}\n")), "{}", said.err);
         assert!(!worked(&["work", "--queues", "side,pulpo"]).err.contains("WARN"));
         std::fs::write(place.path("pulpo.toml"), "queues = [\"sdie\"]\n").expect("written");
-        assert!(worked(&["work"]).err.contains(warning), "wherever it is said");
+        assert!(worked(&["work"]).err.contains(warning), "wherever the name comes from");
     });
 }
 
 #[test]
-fn a_page_after_what_is_no_id_is_refused() {
+fn a_page_after_something_that_is_not_an_id_is_refused() {
     both(|place| {
         drain(place);
         well(place, &["publish", "record", "--body", r#"{"number": 1}"#]);
@@ -106,7 +106,7 @@ fn a_page_after_what_is_no_id_is_refused() {
 }
 
 #[test]
-fn several_messages_are_peeked_and_the_missing_ones_told() {
+fn several_messages_are_peeked_and_the_missing_ones_named() {
     both(|place| {
         for number in ["1", "2"] {
             well(place, &["publish", "record", "--body", &format!("{{\"number\": {number}}}")]);

@@ -85,7 +85,7 @@ fn one_message_does_not_make_a_list_unreadable() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_what_is_read() {
+fn a_byte_order_mark_is_not_part_of_the_input() {
     both(|place| {
         let body = "\u{feff}{\"number\": 1}";
         well(place, &["publish", "record", "--body", body]);

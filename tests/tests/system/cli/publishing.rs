@@ -54,7 +54,7 @@ fn a_bad_line_is_named_and_nothing_is_published() {
 }
 
 #[test]
-fn a_batch_that_breaks_off_says_where_to_go_on() {
+fn a_batch_that_breaks_off_says_where_to_continue() {
     let place = Sandbox::with_beanstalkd();
     let big = format!("\"{}\"\n", "x".repeat(70_000));
     std::fs::write(place.path("jobs"), format!("\"a\"\n\n\"b\"\n{big}\"c\"\n")).expect("written");

@@ -71,7 +71,8 @@ fn a_backup_is_restored_and_worked() {
     let copy = as_json(&place, &["backup", "other.db", "--json"]);
     assert_eq!(copy, json!({"file": "other.db", "bytes": size}));
     assert!(
-        refused(&place, 1, &["backup", "nowhere/copy.db"]).starts_with("error: cannot make the file nowhere/copy.db: ")
+        refused(&place, 1, &["backup", "nowhere/copy.db"])
+            .starts_with("error: cannot create the file nowhere/copy.db: ")
     );
 
     // Later messages are not in the copy.
@@ -94,7 +95,7 @@ fn a_backup_is_restored_and_worked() {
 #[test]
 fn a_server_is_not_copied_and_says_what_to_do() {
     let place = Sandbox::with_beanstalkd();
-    let expected = "error: this queue cannot be written into a file: start the server with `-b FOLDER`, stop it, and copy the folder\n";
+    let expected = "error: this queue cannot be copied into a file: start the server with `-b FOLDER`, stop it, and copy the folder\n";
     assert_eq!(refused(&place, 1, &["backup", "copy.db"]), expected);
     assert!(!place.path("copy.db").exists());
 }

@@ -76,7 +76,7 @@ fn host(place: &Sandbox) -> String {
 }
 
 #[test]
-fn a_run_that_is_lost_and_one_that_is_done_are_told_apart() {
+fn a_lost_run_and_a_done_one_are_distinguished() {
     on_all(|place| {
         let file = place.path("go").display().to_string();
         publish(place, OPERATOR, &["until", "--payload", &file]);

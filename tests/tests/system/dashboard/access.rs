@@ -6,7 +6,7 @@ use pulpo_tests::program::Sandbox;
 use super::{Served, WORKER, some_jobs};
 
 #[test]
-fn it_only_looks_until_it_is_told_otherwise() {
+fn it_only_looks_unless_changes_are_allowed() {
     let place = Sandbox::new();
     some_jobs(&place, 1);
     let served = Served::start(&place, &[], &[]);
@@ -240,7 +240,7 @@ fn a_worker_that_listens_serves_it_beside_its_metrics() {
 }
 
 #[test]
-fn browsers_are_told_to_run_nothing_but_what_is_ours() {
+fn browsers_are_told_to_run_only_our_scripts() {
     let place = Sandbox::new();
     some_jobs(&place, 1);
     let served = Served::start(&place, &[], &[]);

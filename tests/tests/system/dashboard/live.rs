@@ -111,7 +111,7 @@ impl Listener {
             if read == 0 || begins.split('|').any(|begin| line.starts_with(begin)) {
                 return line;
             }
-            assert!(began.elapsed() < LONG, "waited in vain for {begins:?}");
+            assert!(began.elapsed() < LONG, "timed out waiting for {begins:?}");
         }
     }
 }

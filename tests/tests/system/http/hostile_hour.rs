@@ -316,7 +316,7 @@ fn a_process_that_is_out_of_descriptors_answers_and_says_so_once() {
     assert!(limited.expect("prlimit is there").success());
     let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(address).expect("connected")).collect();
     let trouble = "cannot accept connections over HTTP, trying again";
-    until("it is said", || place.log().contains(trouble));
+    until("it is logged", || place.log().contains(trouble));
     for _ in 0..50 {
         until("it is alive", || status(address, "/healthz") == 200);
     }

@@ -55,7 +55,7 @@ fn a_producer_that_changes_the_folder_publishes_where_it_began() {
 }
 
 #[test]
-fn a_folder_that_is_no_text_is_used_as_it_is() {
+fn a_folder_that_is_not_text_is_used_as_it_is() {
     let place = Sandbox::new();
     let name = OsString::from_vec(b"queue-\xff".to_vec());
     let mut value = OsString::from("file:");
@@ -69,7 +69,7 @@ fn a_folder_that_is_no_text_is_used_as_it_is() {
 }
 
 #[test]
-fn a_relative_folder_without_a_current_one_is_told() {
+fn a_relative_folder_without_a_current_one_is_reported() {
     let place = Sandbox::new();
     std::fs::create_dir(place.path("gone")).expect("made");
     let run = |queue: &str| {

@@ -120,7 +120,7 @@ struct Lenient {
 }
 
 #[test]
-fn a_body_for_which_an_object_would_also_do_comes_back_as_it_went() {
+fn a_body_that_could_also_be_an_object_arrives_as_it_was_sent() {
     comes_back(Search(None));
     comes_back(Search(Some(Filter::default())));
     comes_back(None::<Filter>);
@@ -141,7 +141,7 @@ fn a_body_for_which_an_object_would_also_do_comes_back_as_it_went() {
 }
 
 #[test]
-fn an_object_with_one_field_called_payload_comes_back_as_it_went() {
+fn an_object_with_one_field_called_payload_arrives_as_it_was_sent() {
     comes_back(Own { payload: 5_u8 });
     comes_back(Own { payload: Own { payload: () } });
     comes_back(Own { payload: None::<Filter> });
@@ -160,7 +160,7 @@ fn an_object_with_one_field_called_payload_comes_back_as_it_went() {
 }
 
 #[test]
-fn every_kind_of_scalar_and_container_comes_back_as_it_went() {
+fn every_kind_of_scalar_and_container_arrives_as_it_was_sent() {
     comes_back(());
     comes_back(Unit);
     comes_back(Empty {});
@@ -192,7 +192,7 @@ fn every_kind_of_scalar_and_container_comes_back_as_it_went() {
 
 proptest! {
     #[test]
-    fn any_value_of_any_shape_comes_back_as_it_went(
+    fn any_value_of_any_shape_arrives_as_it_was_sent(
         text: String,
         numbers in vec(any::<i64>(), 0..4),
         big: (u64, i128),
@@ -228,7 +228,7 @@ fn refused<B: Serialize + DeserializeOwned + Debug + Clone>(body: &B) -> String 
 }
 
 #[test]
-fn a_float_that_is_no_number_is_refused_with_its_path() {
+fn a_float_that_is_not_a_number_is_refused_with_its_path() {
     #[derive(Clone, Debug, Serialize, Deserialize)]
     struct Order {
         price: f64,

@@ -170,7 +170,7 @@ fn a_type_that_cannot_be_checked_is_reported_and_an_example_shows_it() {
 
 /// The same shape before and after; only examples tell a difference.
 #[test]
-fn an_unchanged_type_of_which_nothing_is_known_is_no_change() {
+fn an_unchanged_type_of_which_nothing_is_known_is_not_a_change() {
     let unread = compared::<Checked, Checked>(&[]);
     assert!(unread.unseen.contains("body.sku"), "{unread:?}");
     assert_eq!(kinds(unread), []);

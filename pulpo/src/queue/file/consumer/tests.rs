@@ -66,7 +66,7 @@ fn a_consumer_hears_of_its_own_lost_leases_alone() {
     second.flush().expect("all are settled");
     assert_eq!(second.take_lost_leases(), []);
     assert_eq!(first.take_lost_leases(), [lost]);
-    assert_eq!(first.take_lost_leases(), [], "each is said once");
+    assert_eq!(first.take_lost_leases(), [], "each is reported once");
 }
 
 #[test]

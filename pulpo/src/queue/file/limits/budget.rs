@@ -1,4 +1,4 @@
-//! What remains of a limit.
+//! The remainder of a limit.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -29,7 +29,7 @@ const STARTS_WITHIN: i64 = 20_000;
 /// For rates below this nothing is leased ahead, nor for any rate that is half used up.
 const LEAST_AHEAD: u64 = 64;
 
-/// What remains of a limit. A clone has the same remainder, and is spent separately.
+/// The remainder of a limit. A clone has the same remainder, and is spent separately.
 #[derive(Clone)]
 pub(super) struct Budget<'a> {
     connection: &'a Connection,

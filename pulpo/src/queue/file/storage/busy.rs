@@ -15,14 +15,14 @@ pub(in crate::queue::file) const LONG: Duration = Duration::from_secs(10);
 /// For calls that are retried, by the caller or through the lease of the message, and that a shutdown waits for.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// Replaces [`SHORT`] after such a wait was in vain.
-const IN_VAIN: Duration = Duration::from_millis(20);
+/// Replaces [`SHORT`] after such a wait has failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(20);
 
 /// How long the writer of a queue may wait for other processes.
 #[derive(Debug, Default)]
 pub(in crate::queue::file) struct Patience {
     hurried: AtomicBool,
-    in_vain: AtomicBool,
+    has_failed: AtomicBool,
 }
 
 thread_local! {
@@ -49,18 +49,18 @@ impl Patience {
         run()
     }
 
-    /// Records whether the last wait was in vain.
-    pub(in crate::queue::file) fn note(&self, in_vain: bool) {
-        if self.in_vain.load(Ordering::Relaxed) != in_vain {
-            self.in_vain.store(in_vain, Ordering::SeqCst);
+    /// Records whether the last wait failed.
+    pub(in crate::queue::file) fn note(&self, has_failed: bool) {
+        if self.has_failed.load(Ordering::Relaxed) != has_failed {
+            self.has_failed.store(has_failed, Ordering::SeqCst);
         }
     }
 
     fn limit(&self) -> Duration {
-        match (self.hurried.load(Ordering::SeqCst), self.in_vain.load(Ordering::SeqCst)) {
+        match (self.hurried.load(Ordering::SeqCst), self.has_failed.load(Ordering::SeqCst)) {
             (false, _) => LONG,
             (true, false) => SHORT,
-            (true, true) => IN_VAIN,
+            (true, true) => AFTER_FAILURE,
         }
     }
 }
@@ -108,6 +108,6 @@ mod tests {
         patience.note(true);
         // A machine that does other things too may let a thread wait for longer now and then.
         let next = [(); 5].map(|()| patience.while_waiting(waited));
-        assert!(next.iter().all(|wait| *wait >= IN_VAIN) && next.iter().any(|wait| *wait < SHORT), "{next:?}");
+        assert!(next.iter().all(|wait| *wait >= AFTER_FAILURE) && next.iter().any(|wait| *wait < SHORT), "{next:?}");
     }
 }

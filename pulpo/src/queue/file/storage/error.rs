@@ -68,7 +68,7 @@ impl SqliteError {
     /// Returns the error for a file that could only be opened for reading.
     pub(in crate::queue::file) fn read_only() -> Self {
         let kind = Kind::Sqlite { code: ErrorCode::ReadOnly, extended: ffi::SQLITE_READONLY };
-        Self { kind, text: "it can only be read".to_owned() }
+        Self { kind, text: "it is read-only".to_owned() }
     }
 
     /// Returns the error for a schema of another version than the one that this program knows.
@@ -117,7 +117,7 @@ impl SqliteError {
             }
             _ if !self.is_transient() => {
                 if self.is(ErrorCode::TooBig) {
-                    self.text.push_str("; put the data elsewhere and its address into the message");
+                    self.text.push_str("; store the data elsewhere and put its address into the message");
                 }
                 QueueError::Rejected { doing, source: Box::new(self) }
             }

@@ -44,7 +44,7 @@ pub(in crate::queue::file) fn prepare(base_path: &Path) -> Result<PathBuf, Queue
     if file.is_file() {
         return Ok(file);
     }
-    make_folder(base_path).map_err(|error| unavailable("make the folder", base_path, error))?;
+    make_folder(base_path).map_err(|error| unavailable("create the folder", base_path, error))?;
     open_file(&file).map_err(|error| cannot_open(&file, error))?;
     sync(base_path).map_err(|error| unavailable("sync the folder of", &file, error))?;
     Ok(file)
@@ -157,7 +157,7 @@ pub(in crate::queue::file) fn sync(folder: &Path) -> io::Result<()> {
 pub(in crate::queue::file) fn cannot_open(path: &Path, error: io::Error) -> QueueError {
     // It may exist where we have no access.
     let is_missing = path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    unavailable(if is_missing { "make the file" } else { "open the file" }, path, error)
+    unavailable(if is_missing { "create the file" } else { "open the file" }, path, error)
 }
 
 pub(in crate::queue::file) fn unavailable(verb: &str, path: &Path, error: io::Error) -> QueueError {

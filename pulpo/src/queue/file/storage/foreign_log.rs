@@ -65,7 +65,7 @@ impl Drop for OpenHere {
     }
 }
 
-/// What the first page of a database says, without the log.
+/// The content of the first page of a database, without the log.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::queue::file) struct Header {
     was_logged: bool,

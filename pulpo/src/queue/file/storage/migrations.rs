@@ -173,8 +173,8 @@ pub(in crate::queue::file) const MIGRATIONS: &[&str] = &[
     DROP TABLE old_message;
     -- The next messages of a queue, and of a kind if others must wait.
     CREATE INDEX message_ready ON message(queue, priority, id) WHERE state = 0;
-    -- Two, so that what has no key is found behind any number of messages that
-    -- have one.
+    -- Two indexes, so that messages without a key are found behind any number of
+    -- messages with one.
     CREATE INDEX message_ready_of_kind ON message(kind, priority, id) WHERE state = 0 AND limit_key IS NULL;
     CREATE INDEX message_ready_with_key ON message(kind, priority, id) WHERE state = 0 AND limit_key IS NOT NULL;
     CREATE INDEX message_due ON message(due, kind) WHERE due IS NOT NULL;
@@ -342,7 +342,7 @@ fn begin(connection: &Connection, marker: Option<&Path>) -> Result<(), Refusal> 
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && marker.is_some_and(is_locked) =>
             {
                 if !std::mem::replace(&mut is_logged, true) {
-                    tracing::info!("another program is bringing the queue to the newest version: waiting for it");
+                    tracing::info!("another program is migrating the queue to the newest version: waiting for it");
                 }
             }
             begun => return Ok(begun?),
@@ -358,7 +358,7 @@ fn carry_out(connection: &Connection, migrations: &[&str], known: i64, marker: O
     }
     let mut migrating = None;
     if let Some(marker) = marker.filter(|_| version < known) {
-        tracing::info!(from = version, to = known, "bringing the queue to the newest version");
+        tracing::info!(from = version, to = known, "migrating the queue to the newest version");
         // Without it, the others wait for ten seconds.
         migrating = open_or_make(marker).ok().filter(|file| file.try_lock().is_ok());
     }

@@ -198,7 +198,7 @@ fn the_leases_of_a_dead_process_end_in_parts_and_so_do_those_that_last_too_long(
     // The thread beside the lanes may have been faster.
     let end = std::time::Instant::now() + Duration::from_secs(30);
     while one::<i64>(&queue, "SELECT count(*) FROM message WHERE state = 0") < 2500 {
-        assert!(std::time::Instant::now() < end, "waited in vain");
+        assert!(std::time::Instant::now() < end, "timed out");
         std::thread::yield_now();
     }
     assert!(commits.load(Ordering::SeqCst) >= 3);

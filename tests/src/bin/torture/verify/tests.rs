@@ -44,7 +44,7 @@ const DONE: Option<Then> = Some(Then::Succeed);
 const FAILED: Option<Then> = Some(Then::Fail);
 
 #[test]
-fn a_rightful_life_is_no_violation() {
+fn a_correct_life_is_not_a_violation() {
     let done = [published(Kind::Succeed), run("w", Kind::Succeed, 1, DONE)].concat();
     assert_eq!(wrongs(done), [""; 0]);
     let killed =

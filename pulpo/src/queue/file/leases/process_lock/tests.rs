@@ -130,7 +130,7 @@ fn a_process_without_leases_leaves_nothing_behind() {
 }
 
 #[test]
-fn only_what_proves_a_death_is_taken_for_one() {
+fn only_proof_of_a_death_counts_as_one() {
     let folder = folder();
     let (us, other) = (registered(&folder), registered(&folder));
     let lives = |id: &str| lives(Some(folder.path()), &us, id);

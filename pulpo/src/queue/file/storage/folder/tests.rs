@@ -78,7 +78,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     let file = folder.path().join("file");
     fs::write(&file, "").expect("written");
     let error = crate::report::chain(&prepare(&file.join("queue")).expect_err("refused"));
-    assert!(error.starts_with("cannot make the folder ") && error.contains("/file/queue: "), "{error}");
+    assert!(error.starts_with("cannot create the folder ") && error.contains("/file/queue: "), "{error}");
 }
 
 #[cfg(target_os = "linux")]

@@ -146,7 +146,7 @@ fn a_leader_waits_only_until_as_many_have_come_as_the_last_time() {
 }
 
 #[test]
-fn each_hears_what_became_of_its_own() {
+fn each_caller_gets_its_own_result() {
     let group = group();
     let (has_begun, go) = gate(&group);
     let first = spawn(&group, 1);
@@ -211,7 +211,7 @@ fn a_thread_commits_for_tasks_and_leaves_the_lead_to_another_thread() {
 }
 
 #[test]
-fn an_executor_that_panics_keeps_no_thread_from_being_told() {
+fn an_executor_that_panics_keeps_no_thread_from_its_reply() {
     let group = group();
     let bad = Task::woken_by(&group, 2, Woken(AtomicUsize::new(0), true));
     let good = Task::start(&group, 4);
@@ -283,7 +283,7 @@ fn tasks_that_the_committer_could_not_write_are_written_with_the_drop() {
 }
 
 #[test]
-fn where_nobody_can_follow_a_leader_that_panics_all_are_told() {
+fn all_get_an_error_where_nobody_can_follow_a_leader_that_panics() {
     let group = without_committer();
     let (has_begun, go) = gate(&group);
     let bad = spawn(&group, PANICS);

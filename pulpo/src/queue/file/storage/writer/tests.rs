@@ -300,7 +300,7 @@ fn a_clock_that_panics_does_not_end_the_thread_that_looks_after_the_queue() {
     let until = |what: &str, condition: &dyn Fn() -> bool| {
         let end = std::time::Instant::now() + Duration::from_secs(30);
         while !condition() {
-            assert!(std::time::Instant::now() < end, "waited in vain until {what}");
+            assert!(std::time::Instant::now() < end, "timed out waiting until {what}");
             thread::park_timeout(Duration::from_millis(1));
         }
     };
