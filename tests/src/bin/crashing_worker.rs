@@ -1,6 +1,8 @@
 //! A worker whose jobs crash their process, or run until they are released: for tests of leases, of
 //! poison messages and of deploys. Its handlers record what they did in the file that `RECORD`
 //! names.
+//!
+//! Their leases are short enough to be waited for, and outlast a worker that stands still for a few seconds.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize, Deserialize)]
 struct Abort {}
 
-#[pulpo::handler("abort", ttr = "1s", max_attempts = 3)]
+#[pulpo::handler("abort", ttr = "6s", max_attempts = 3)]
 fn abort(_: Abort) -> Outcome {
     write_down("abort")?;
     std::process::abort()
@@ -23,7 +25,7 @@ fn abort(_: Abort) -> Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 struct AbortOnce {}
 
-#[pulpo::handler("abort_once", ttr = "1s", max_attempts = 1)]
+#[pulpo::handler("abort_once", ttr = "6s", max_attempts = 1)]
 fn abort_once(_: AbortOnce) -> Outcome {
     write_down("abort_once")?;
     std::process::abort()
@@ -33,7 +35,7 @@ fn abort_once(_: AbortOnce) -> Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 struct Innocent(u64);
 
-#[pulpo::handler("innocent", ttr = "1s", backoff = "100ms..1s")]
+#[pulpo::handler("innocent", ttr = "6s", backoff = "100ms..1s")]
 fn innocent(Innocent(millis): Innocent, context: &Context) -> Outcome {
     std::thread::sleep(Duration::from_millis(millis));
     write_down(&format!("innocent {}", context.id()))
@@ -99,7 +101,7 @@ impl Held {
 
 const LOOK: Duration = Duration::from_millis(5);
 
-#[pulpo::handler("held", ttr = "1s", backoff = "100ms..1s")]
+#[pulpo::handler("held", ttr = "6s", backoff = "100ms..1s")]
 fn held(held: Held, context: &Context) -> Outcome {
     held.begin(context.attempt())?;
     while !held.is_free(context.attempt()) {
@@ -111,7 +113,7 @@ fn held(held: Held, context: &Context) -> Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 struct HeldAsync(Held);
 
-#[pulpo::handler("held_async", ttr = "1s", backoff = "100ms..1s")]
+#[pulpo::handler("held_async", ttr = "6s", backoff = "100ms..1s")]
 async fn held_async(HeldAsync(held): HeldAsync, context: &Context) -> Outcome {
     held.begin(context.attempt())?;
     while !held.is_free(context.attempt()) {
@@ -123,7 +125,7 @@ async fn held_async(HeldAsync(held): HeldAsync, context: &Context) -> Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 struct HeldBatch(Held);
 
-#[pulpo::handler("held_batch", ttr = "1s", batch = 2, linger = "50ms")]
+#[pulpo::handler("held_batch", ttr = "6s", batch = 2, linger = "50ms")]
 fn held_batch(batch: Vec<HeldBatch>, context: &Context) -> Vec<Outcome> {
     let attempt = context.attempt();
     let begun = batch.iter().map(|HeldBatch(held)| held.begin(attempt)).collect::<Result<Vec<_>, _>>();
@@ -137,7 +139,7 @@ fn held_batch(batch: Vec<HeldBatch>, context: &Context) -> Vec<Outcome> {
 #[derive(Debug, Serialize, Deserialize)]
 struct HeldFlock(Held);
 
-#[pulpo::handler("held_flock", ttr = "1s", batch = 8, linger = "50ms")]
+#[pulpo::handler("held_flock", ttr = "6s", batch = 8, linger = "50ms")]
 fn held_flock(flock: Vec<HeldFlock>, context: &Context) -> Vec<Outcome> {
     held_batch(flock.into_iter().map(|HeldFlock(held)| HeldBatch(held)).collect(), context)
 }

@@ -68,7 +68,7 @@ struct Exclusive {
     key: u64,
 }
 
-#[pulpo::handler("exclusive", limit = 2, limit_by(key) = 1, ttr = "2s")]
+#[pulpo::handler("exclusive", limit = 2, limit_by(key) = 1, ttr = "20s")]
 fn exclusive(job: Exclusive) {
     let slots = [0, 1].map(|slot| file(&format!("slot {slot}")));
     let slot = slots.iter().find(|slot| slot.try_lock().is_ok());

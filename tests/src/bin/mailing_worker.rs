@@ -18,7 +18,7 @@ struct Mail {
     text: String,
 }
 
-#[pulpo::handler("mail", max_attempts = 3, backoff = "20ms", ttr = "2s")]
+#[pulpo::handler("mail", max_attempts = 3, backoff = "20ms", ttr = "6s")]
 fn mail(mail: Mail, context: &pulpo::Context) -> pulpo::Outcome {
     let Mail { to, comes_to, text } = mail;
     match comes_to.as_str() {

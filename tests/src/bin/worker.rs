@@ -38,7 +38,7 @@ fn echo(Echo(text): Echo) -> pulpo::Outcome {
 #[derive(Debug, Serialize, Deserialize)]
 struct Nap(u64);
 
-#[pulpo::handler("nap", ttr = "1s")]
+#[pulpo::handler("nap", ttr = "6s")]
 fn nap(Nap(millis): Nap) -> pulpo::Outcome {
     write_down("asleep")?;
     std::thread::sleep(Duration::from_millis(millis));

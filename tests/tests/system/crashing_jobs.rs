@@ -26,7 +26,7 @@ fn supervise(place: &Sandbox) -> usize {
     for workers in 1..20 {
         let mut worker = place.start(place.command(PERILS, &["work", "--concurrency", "3"]));
         let mut left = Vec::new();
-        let over = within(Duration::from_secs(60), || {
+        let over = within(Duration::from_secs(120), || {
             left = listed(place);
             worker.has_ended() || left.iter().all(|message| message["state"] == "buried")
         });
@@ -87,7 +87,7 @@ fn a_job_that_aborts_its_workers_among_short_ones_has_its_attempts_and_takes_non
         loop {
             let mut worker = place.start(place.command(PERILS, &["work", "--concurrency", "1"]));
             let done = |left: &[Value]| left.iter().all(|message| message["state"] == "buried");
-            let over = within(Duration::from_secs(60), || worker.has_ended() || done(&listed(place)));
+            let over = within(Duration::from_secs(120), || worker.has_ended() || done(&listed(place)));
             assert!(over, "{:?}\n{}", listed(place), place.log());
             if !worker.has_ended() {
                 worker.signal("TERM");
@@ -114,20 +114,20 @@ fn a_job_that_aborts_its_workers_among_short_ones_has_its_attempts_and_takes_non
 
 fn a_job_that_was_leased_ahead_and_had_begun_has_lost_an_attempt(place: &Sandbox) {
     publish_short(place, 100);
-    assert_eq!(place.run(PERILS, &["publish", "innocent", "--body", "30000"]).code, 0);
+    assert_eq!(place.run(PERILS, &["publish", "innocent", "--body", "3600000"]).code, 0);
     publish_short(place, 400);
     let worker = place.start(place.command(PERILS, &["work", "--concurrency", "1"]));
     // It is the first of those that are there.
     let runs = |message: &Value| message["state"] == "reserved";
     let alone = || place.record().lines().count() == 100 && listed(place).iter().filter(|one| runs(one)).count() == 1;
-    assert!(within(Duration::from_secs(60), alone), "{}", place.log());
+    assert!(within(Duration::from_secs(120), alone), "{}", place.log());
     worker.signal("KILL");
     let _ = worker.end_by_signal();
     // Another worker notices it, and may take nothing.
     assert_eq!(place.run(PERILS, &["pause", "pulpo"]).code, 0);
     let ready = || listed(place).iter().all(|message| !runs(message));
     let witness = place.start(place.command(PERILS, &["work", "--concurrency", "1"]));
-    assert!(within(Duration::from_secs(60), ready), "{}", place.log());
+    assert!(within(Duration::from_secs(120), ready), "{}", place.log());
     witness.signal("TERM");
     assert_eq!(witness.end(), 0);
     let attempts: Vec<_> = listed(place).iter().map(|message| message["attempts"].as_u64()).collect();

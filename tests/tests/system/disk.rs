@@ -96,7 +96,7 @@ fn busy_worker(disk: &mut SmallDisk) {
         "PULPO_SLEEP_DURATION=50ms PULPO_FILE_QUEUE_ADAPTER__ENABLE_ARCHIVE=true $WORKER work --concurrency 2 &";
     assert_eq!(disk.say(worker), 0);
     until("the first has run", || disk.ran(0));
-    assert_eq!(disk.say("$WORKER publish nap --body 1500 >>published"), 0);
+    assert_eq!(disk.say("$WORKER publish nap --body 8000 >>published"), 0);
     until("it has begun", || disk.place.record().contains("asleep"));
 }
 

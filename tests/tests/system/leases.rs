@@ -67,7 +67,7 @@ fn wakes_up_too_late(place: &Sandbox, name: &str, then: &str) -> bool {
     a.signal("STOP");
     let b = worker(place, &log_b);
     // Where the server may forget the ttr, it is not worth waiting for long.
-    let patience = if place.is_on_a_server() { 8 } else { 60 };
+    let patience = if place.is_on_a_server() { 20 } else { 120 };
     let taken = within(Duration::from_secs(patience), || record("begun 2"));
     a.signal("CONT");
     if taken {
