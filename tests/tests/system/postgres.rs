@@ -140,7 +140,7 @@ fn a_caller_who_names_no_queue_hits_that_of_the_worker() {
 fn jobs_of_a_killed_worker_come_back_in_seconds() {
     let server = PostgresServer::start();
     let pooler = Pooler::start(&server, 5);
-    for (url, limit) in [(server.fresh_url(), 60), (pooler.url("pooled"), 60)] {
+    for url in [server.fresh_url(), pooler.url("pooled")] {
         let place = Sandbox::new();
         let queue = connect(&url);
         let text = r#"{"header": {"request_type": "hang"}, "body": {"payload": 600000}}"#;
@@ -155,7 +155,7 @@ fn jobs_of_a_killed_worker_come_back_in_seconds() {
         let began = Instant::now();
         let back =
             || queue.list(&Filter::all()).expect("list").pop().is_some_and(|one| one.state == MessageState::Ready);
-        assert!(wait::within(Duration::from_secs(limit), back), "at {url}");
+        assert!(wait::within(Duration::from_secs(120), back), "at {url}");
         let message = queue.list(&Filter::all()).expect("list").pop().expect("a message");
         assert_eq!((message.attempts, message.abandoned), (1, 1), "after {:?}", began.elapsed());
         assert!(watcher.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
@@ -463,15 +463,17 @@ fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
         );
         server.psql(&sql).parse().expect("a number")
     };
-    let before = walked();
+    let (before, began) = (walked(), Instant::now());
     for n in 0..600 {
         assert_eq!(next(&mut seat), n.to_string());
     }
     assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
-    // 600 claims from the front walk over 24 million entries.
+    let took = i64::try_from(began.elapsed().as_millis()).expect("not long");
+    // 600 claims from the front walk over 24 million entries. They may take a twentieth of the time, and each one takes
+    // longer than two milliseconds: there are few of them unless the machine holds up the others.
     wait::until("the server has counted", || walked() > before);
-    let walked = walked() - before;
-    assert!(walked < 8_000_000, "{walked} entries of the index");
+    let (walked, most) = (walked() - before, 8_000_000.max(took / 40 * 41_000));
+    assert!(walked < most, "{walked} entries of the index, of {most} at most, in {took} ms");
     // An urgent job has its turn within a moment, though others wait all the time.
     let mut urgent = message("urgent");
     urgent.priority = pulpo::Priority::new(0);
@@ -490,7 +492,9 @@ fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
 fn a_commit_that_fails_strands_no_message_that_was_leased_beside_it() {
     let server = PostgresServer::shared();
     for failure in ["refused", "blocked"] {
-        let url = format!("{}&statement_timeout=4s", server.fresh_url());
+        let url = server.fresh_url();
+        drop(connect(&url));
+        let url = format!("{url}&statement_timeout=6s");
         let schema = schema_of(&url);
         let queue = connect(&url);
         queue.enqueue(Vec::from(["1", "2", "3"].map(message))).expect("enqueue");
@@ -538,7 +542,7 @@ fn stricter_settings_of_the_database_change_nothing() {
     ] {
         let _ = server.psql(&format!("ALTER DATABASE postgres SET {setting}"));
     }
-    let (done, deadline) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(60));
+    let (done, deadline) = (AtomicUsize::new(0), Instant::now() + Duration::from_secs(240));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -562,7 +566,9 @@ fn stricter_settings_of_the_database_change_nothing() {
     });
     assert_eq!(connect(&url).stats().expect("stats").total(), 0);
     // Behind a pooler, the session is not ours to set.
-    let _ = server.psql("SET statement_timeout = 0; ALTER DATABASE postgres RESET statement_timeout");
+    let reset = "SET statement_timeout = 0; ALTER DATABASE postgres RESET statement_timeout";
+    // The first statement has a millisecond.
+    wait::until("the timeout is reset", || server.try_psql(reset).is_ok());
     let pooler = Pooler::start(&server, 1);
     let error = PostgresQueue::connect(options(&pooler.url("strict")), Arc::new(SystemClock::new()));
     let text = pulpo_text(&error.expect_err("serializable"));

@@ -88,7 +88,7 @@ fn a_wait_for_a_rate_ends_whatever_the_session_makes_of_numbers() {
     let filter = DequeueFilter::all().limits([limit]);
     let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
     for _ in 0..3 {
-        let taken = seat.dequeue(&filter, 20 * SECOND).expect("dequeue").expect("it starts when the rate lets it");
+        let taken = seat.dequeue(&filter, 60 * SECOND).expect("dequeue").expect("it starts when the rate lets it");
         seat.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
     }
 }
