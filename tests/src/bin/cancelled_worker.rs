@@ -52,7 +52,7 @@ impl Drop for Dropped<'_> {
 #[derive(Debug, Serialize, Deserialize)]
 struct Late;
 
-#[pulpo::handler("late", timeout = "3s", ttr = "1h")]
+#[pulpo::handler("late", timeout = "8s", ttr = "1h")]
 fn late(_: Late, context: &Context) -> pulpo::Outcome {
     write_down(context, "begins")?;
     loop {

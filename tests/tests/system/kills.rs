@@ -55,7 +55,7 @@ fn acknowledged_messages_survive_any_kill() {
     let connection = Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
     connection.execute("UPDATE message SET lease_ends = 1 WHERE state = 2", []).expect("changed");
     drop(connection);
-    let mut drain = place.command(WORKER, &["work", "--log-level", "error", "--set", "sleep_duration=200ms"]);
+    let mut drain = place.command(WORKER, &["work", "--log-level", "error", "--set", "sleep_duration=5s"]);
     drain.env("PULPO_SHUTDOWN_AFTER_NUMBER_OF_EMPTY_ITERATIONS", "1");
     assert_eq!(place.start(drain).end(), 0, "{}", place.log());
 
