@@ -16,9 +16,7 @@ use pulpo_tests::wait::until;
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
 
 fn work(place: &Sandbox, address: SocketAddr) -> Running {
-    let mut command = place.command(WORKER, &["work", "--concurrency", "3", "--listen", &address.to_string()]);
-    command.env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "1");
-    place.start(command)
+    place.start(place.command(WORKER, &["work", "--concurrency", "3", "--listen", &address.to_string()]))
 }
 
 pub(crate) fn somewhere() -> SocketAddr {
@@ -84,7 +82,7 @@ fn the_metrics_are_read_while_jobs_run() {
         shows(r#"pulpo_jobs_done_total{request_type="until"}"#, 1.0);
         shows(r#"pulpo_jobs_in_flight{request_type="until"}"#, 0.0);
         assert_eq!(status(address, "/healthz"), 200);
-        assert_eq!(status(address, "/readyz?verbose"), 200);
+        until("it is ready", || status(address, "/readyz?verbose") == 200);
         // The dashboard answers only its own hosts.
         assert_eq!(status(address, "/"), 403);
         worker.signal("TERM");
@@ -124,7 +122,7 @@ fn a_silent_server_makes_a_worker_not_ready_and_leaves_it_alive() {
     let mut command = place.command(WORKER, &["work", "--listen", &address.to_string()]);
     command
         .env("PULPO_QUEUE", format!("beanstalkd://127.0.0.1:{}", server.port()))
-        .env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "5");
+        .env("PULPO_BEANSTALKD_QUEUE_ADAPTER__SOCKET_TIMEOUT", "60");
     let worker = place.start(command);
     until("it is ready", || status(address, "/readyz") == 200);
     server.signal("STOP");
@@ -172,7 +170,7 @@ fn the_metrics_of_several_servers_are_those_of_the_servers_that_answer() {
     publish(&first, "1");
     shows(delayed, 3.0);
     shows("pulpo_queue_reachable", 1.0);
-    assert_eq!(get(address, "/readyz"), Some((200, "ready\n".to_owned())));
+    until("it is ready", || get(address, "/readyz") == Some((200, "ready\n".to_owned())));
     drop(one);
     shows("pulpo_queue_reachable", 0.0);
     shows(away, 2.0);

@@ -95,7 +95,7 @@ fn a_pipe_without_a_reader_delays_no_job_and_no_end() {
         let unread = child.stderr.take().expect("a pipe");
         let begin = Instant::now();
         assert_eq!(Running::from(child).end(), 0);
-        assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < Duration::from_secs(100), "{:?}", begin.elapsed());
         all_are_settled(&place);
         drop(unread);
     }

@@ -99,5 +99,5 @@ fn it_answers_through_the_grace_of_a_stop_and_no_client_holds_up_the_end() {
     std::fs::write(place.path("go"), "").expect("written");
     let began = Instant::now();
     assert_eq!(worker.end(), 0);
-    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(25), "it took {:?}", began.elapsed());
 }

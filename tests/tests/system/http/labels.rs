@@ -16,6 +16,16 @@ use pulpo_tests::wait::until;
 
 use super::WORKER;
 
+/// Returns the metrics of a worker, once it has counted its queue.
+fn measured(address: SocketAddr) -> String {
+    let mut text = String::new();
+    until("the queue is counted", || {
+        text = get(address, "/metrics").map(|(_, text)| text).unwrap_or_default();
+        !series(&text, "pulpo_queue_messages").is_empty()
+    });
+    text
+}
+
 /// Returns the series of a metric: the text between its braces, and its value.
 fn series(text: &str, metric: &str) -> BTreeMap<String, f64> {
     let of_metric = text.lines().filter_map(|line| line.strip_prefix(metric)?.strip_prefix('{'));
@@ -40,7 +50,7 @@ fn the_documented_query_counts_a_queue_of_several_workers_once() {
         let mut command = at.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]);
         command.env("PULPO_QUEUE", format!("file:{}", place.path("pulpo-data").display()));
         let worker = at.start(command);
-        let text = get(address(at), "/metrics").expect("metrics").1;
+        let text = measured(address(at));
         worker.signal("TERM");
         assert_eq!(worker.end(), 0);
         series(&text, "pulpo_queue_messages")
@@ -73,7 +83,7 @@ fn types_that_others_make_up_stay_few() {
     });
     pulpo.queue().enqueue(messages.collect()).expect("kept");
     let worker = place.start(place.command(WORKER, &["work", ANYWHERE[0], ANYWHERE[1]]));
-    let text = get(address(&place), "/metrics").expect("metrics").1;
+    let text = measured(address(&place));
     let all = series(&text, "pulpo_queue_messages");
     assert_eq!(all.values().sum::<f64>(), 304.0, "all are counted");
     let types: BTreeSet<_> = all.keys().filter_map(|labels| labels.split("request_type=").nth(1)).collect();
