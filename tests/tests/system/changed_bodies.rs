@@ -306,19 +306,21 @@ fn a_queue_that_empties_during_the_check_causes_no_error() {
     let line = |id| json!({ "header": { "request_type": "order" }, "body": { "id": id, "to": "ada" } }).to_string();
     let lines: Vec<_> = (0..600).map(line).collect();
     std::fs::write(place.path("messages"), lines.join("\n")).expect("written");
-    let said = place.run(FIRST, &["publish", "--messages", "@messages"]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    let worker = worker(&place, FIRST);
-    let (mut checks, mut decoded) = (0, String::new());
-    until("the queue is empty", || {
-        let said = place.run(FIRST, &["check", "--queue"]);
-        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-        checks += 1;
-        decoded = said.out;
-        decoded.contains("decoded 0 messages")
+    // A machine that is busy with other things may work it off before the first check looks.
+    until("it was checked while it was worked off", || {
+        let said = place.run(FIRST, &["publish", "--messages", "@messages"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        let worker = worker(&place, FIRST);
+        let mut checks = 0;
+        until("the queue is empty", || {
+            let said = place.run(FIRST, &["check", "--queue"]);
+            assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+            checks += 1;
+            said.out.contains("decoded 0 messages")
+        });
+        stop(worker);
+        checks > 1
     });
-    assert!(checks > 1, "it was checked while it was worked off: {decoded}");
-    stop(worker);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn publish_once(place: &Sandbox, to: &str) -> Value {
 
 /// Works until nothing is left to do.
 fn drain(place: &Sandbox, settings: &[&str]) {
-    let mut arguments = vec!["work", "--set", "sleep_duration=300ms"];
+    let mut arguments = vec!["work", "--set", "sleep_duration=1s"];
     arguments.extend(["--set", "shutdown_after_number_of_empty_iterations=1"]);
     settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
     let worked = place.run(WORKER, &arguments);

@@ -20,7 +20,7 @@ fn publish(place: &Sandbox, body: &Value, more: &[&str]) -> String {
 
 /// Works until nothing is left to do. Finished jobs are kept.
 fn drain(place: &Sandbox) {
-    let settings = ["keep_done=1h", "sleep_duration=300ms", "shutdown_after_number_of_empty_iterations=1"];
+    let settings = ["keep_done=1h", "sleep_duration=1s", "shutdown_after_number_of_empty_iterations=1"];
     let settings = settings.iter().flat_map(|setting| ["--set", setting]);
     let said = place.run(MAILING, &["work"].into_iter().chain(settings).collect::<Vec<_>>());
     assert_eq!(said.code, 0, "{}", said.err);

@@ -52,6 +52,11 @@ fn jobs_and_committed_orders_are_the_same(place: &Sandbox) {
         let mut next = first;
         while next < first + ROUND {
             let mut orders = start(place, &["orders", &next.to_string(), &(first + ROUND - next).to_string()]);
+            // Every other one is killed at any moment, and the others when they have done something, so that it goes on
+            // where programs take long to start.
+            if random.bool() {
+                until("it goes on", || orders.has_ended() || made(&shop) >= next);
+            }
             let kill_after = Duration::from_millis(random.u64(5..120));
             let ended = within(kill_after, || orders.has_ended());
             if ended && orders.end() == 0 {
