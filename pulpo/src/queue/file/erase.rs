@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::shared::{Leftover, Shared};
+use super::storage::reopening::ReopeningConnection;
 use super::storage::rewrite::{SMALL, all, cut_log, has_at_most};
-use super::storage::schema;
 use crate::clock::{Clock as _, lock};
 use crate::queue::QueueError;
 
@@ -20,12 +20,12 @@ pub(super) fn after_pruning(shared: &Shared) -> Result<(), QueueError> {
         leftover.in_pages = true;
     }
     let is_due = leftover.rewritten.is_none_or(|at| uptime.saturating_sub(at) >= REWRITE_EVERY);
-    let is_small = || Ok::<_, QueueError>(has_at_most(SMALL, &schema::open_copier(file)?));
+    let is_small = || Ok::<_, QueueError>(has_at_most(SMALL, ReopeningConnection::copier(file)?.connection()));
     if leftover.in_pages && (is_due || is_small()?) {
         all(file)?;
         *leftover = Leftover { rewritten: Some(uptime), ..Leftover::default() };
     } else if leftover.in_log {
-        cut_log(&schema::open_copier(file)?, &file.display().to_string())?;
+        cut_log(ReopeningConnection::copier(file)?.connection(), &file.display().to_string())?;
         leftover.in_log = false;
     }
     Ok(())

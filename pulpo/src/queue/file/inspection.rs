@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::storage::schema;
+use super::storage::reopening::ReopeningConnection;
 use super::storage::values::at_one_moment;
 use super::storage::writer::Durability;
 use super::{FileQueue, backup, cancel, done, edit, inspect, pauses, unique};
@@ -170,6 +170,6 @@ impl Inspection for FileQueue {
             return Err(QueueError::Unsupported("be copied into a file: it is in memory"));
         };
         // On a separate connection, since it may take long.
-        backup::write(&schema::open_copier(ours)?, self.0.place(), file)
+        backup::write(ReopeningConnection::copier(ours)?.connection(), self.0.place(), file)
     }
 }

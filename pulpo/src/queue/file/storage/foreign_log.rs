@@ -19,7 +19,7 @@ use std::cmp::Ordering;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode};
@@ -28,46 +28,65 @@ use super::file_id::{FileId, log_of};
 use super::schema;
 use crate::clock::lock;
 use crate::process::fork::PerProcess;
+use crate::queue::QueueError;
 
-/// The files that connections of this process have open, with the number of those connections. A fork has none open.
-static OPEN: PerProcess<Mutex<Vec<(FileId, usize)>>> = PerProcess::new();
+/// The files that connections of this process have open. A fork has none open.
+static OPEN: PerProcess<Mutex<Vec<OpenFile>>> = PerProcess::new();
+
+#[derive(Debug)]
+struct OpenFile {
+    file: FileId,
+    connections: usize,
+    /// Whether its log belongs to another database; `None` before the first connection has checked that. Locked
+    /// meanwhile, so that the next ones wait for the result.
+    has_foreign_log: Arc<Mutex<Option<bool>>>,
+}
 
 /// Counts a connection of this process while it lives.
 #[derive(Debug)]
 pub(in crate::queue::file) struct OpenHere(FileId);
 
 impl OpenHere {
-    /// Counts the connection that is opened next. Returns the header, too, if there is a log and no other connection of
-    /// this process has the database open: then that connection has checked it.
-    pub(in crate::queue::file) fn new(path: &Path, database: FileId) -> (Self, Option<Header>) {
+    /// Counts the connection that is opened next. The first one of a file checks its log.
+    ///
+    /// # Errors
+    /// [`QueueError::ForeignLog`] if the log belongs to another database.
+    pub(in crate::queue::file) fn new(path: &Path, database: FileId) -> Result<Self, QueueError> {
         let mut open = lock(OPEN.get());
-        let header = match open.iter_mut().find(|(file, _)| *file == database) {
-            Some((_, connections)) => {
-                *connections += 1;
-                None
-            }
-            None => {
-                open.push((database, 1));
-                log_of(path).metadata().is_ok_and(|log| log.len() > 0).then(|| Header::read(path)).flatten()
-            }
-        };
-        (Self(database), header)
+        let at = open.iter().position(|known| known.file == database).unwrap_or_else(|| {
+            open.push(OpenFile { file: database, connections: 0, has_foreign_log: Arc::default() });
+            open.len() - 1
+        });
+        open[at].connections += 1;
+        let has_foreign_log = open[at].has_foreign_log.clone();
+        drop(open);
+        let here = Self(database);
+        let check = || is_foreign(path) && FileId::of(path) == database;
+        if *lock(&has_foreign_log).get_or_insert_with(check) {
+            return Err(QueueError::ForeignLog { place: path.display().to_string() });
+        }
+        Ok(here)
     }
 }
 
 impl Drop for OpenHere {
     fn drop(&mut self) {
         let mut open = lock(OPEN.get());
-        if let Some((_, connections)) = open.iter_mut().find(|(file, _)| *file == self.0) {
-            *connections -= 1;
+        if let Some(known) = open.iter_mut().find(|known| known.file == self.0) {
+            known.connections -= 1;
         }
-        open.retain(|(_, connections)| *connections > 0);
+        open.retain(|known| known.connections > 0);
     }
+}
+
+fn is_foreign(database: &Path) -> bool {
+    log_of(database).metadata().is_ok_and(|log| log.len() > 0)
+        && Header::read(database).is_some_and(|header| header.has_foreign_log(database))
 }
 
 /// The content of the first page of a database, without the log.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::queue::file) struct Header {
+struct Header {
     was_logged: bool,
     schema: i32,
 }
@@ -81,7 +100,7 @@ impl Header {
     }
 
     /// Returns whether the log beside the database with this header belongs to another one. Changes neither.
-    pub(in crate::queue::file) fn has_foreign_log(self, database: &Path) -> bool {
+    fn has_foreign_log(self, database: &Path) -> bool {
         // Where it cannot be read through the log, the connection that is opened next tells why.
         !self.was_logged || self.contradicts_log(database).unwrap_or(false)
     }

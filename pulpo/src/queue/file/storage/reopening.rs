@@ -10,8 +10,8 @@ use rusqlite::Connection;
 
 use super::error::SqliteError;
 use super::file_id::{FileId, log_of};
-use super::folder;
 use super::foreign_log::OpenHere;
+use super::{folder, schema};
 use crate::queue::QueueError;
 use crate::report::chain;
 
@@ -44,10 +44,7 @@ impl ReopeningConnection {
     pub(in crate::queue::file) fn open(path: &Path, open: Open) -> Result<Self, QueueError> {
         // Taken first, so that a replacement in between is noticed.
         let database = FileId::of(path);
-        let (is_here, header) = OpenHere::new(path, database);
-        if header.is_some_and(|header| header.has_foreign_log(path)) && FileId::of(path) == database {
-            return Err(QueueError::ForeignLog { place: path.display().to_string() });
-        }
+        let is_here = OpenHere::new(path, database)?;
         let connection = open(path)?;
         let log_path = log_of(path);
         let log = FileId::of(&log_path);
@@ -62,6 +59,12 @@ impl ReopeningConnection {
             _open: is_here,
         };
         Ok(Self { connection, file: Some(file) })
+    }
+
+    /// Opens a connection for copies and rewrites, which SQLite treats as writing. The database is checked as by any other
+    /// one: moving the log of another database into it would damage it.
+    pub(in crate::queue::file) fn copier(path: &Path) -> Result<Self, QueueError> {
+        Self::open(path, schema::open_copier)
     }
 
     /// Returns the path of the database; `None` in memory.

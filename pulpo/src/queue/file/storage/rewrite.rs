@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::error::SqliteError;
 use super::file_id::log_of;
-use super::schema;
+use super::reopening::ReopeningConnection;
 use crate::clock::lock;
 use crate::queue::QueueError;
 
@@ -37,17 +37,17 @@ const QUIET: Duration = Duration::from_secs(30);
 /// If traces may remain: another program is reading an older snapshot, or the database cannot be rewritten.
 pub(in crate::queue::file) fn all(file: &Path) -> Result<(), QueueError> {
     let place = file.display().to_string();
-    let connection = schema::open_copier(file)?;
-    let rewritten = rewrite(&connection).map_err(|error| error.into_queue_error("write again", &place));
-    let cut = cut_log(&connection, &place);
+    let copier = ReopeningConnection::copier(file)?;
+    let rewritten = rewrite(copier.connection()).map_err(|error| error.into_queue_error("write again", &place));
+    let cut = cut_log(copier.connection(), &place);
     rewritten.and(cut)
 }
 
 /// Does the same only if it is quick and no other program is in the way.
 pub(in crate::queue::file) fn if_quick(file: &Path) -> Result<(), QueueError> {
-    let connection = schema::open_copier(file)?;
-    if has_at_most(MOST_IN_MEMORY, &connection) {
-        quickly(&connection, file);
+    let copier = ReopeningConnection::copier(file)?;
+    if has_at_most(MOST_IN_MEMORY, copier.connection()) {
+        quickly(copier.connection(), file);
     }
     Ok(())
 }
@@ -91,12 +91,13 @@ impl Quiet {
         if written.is_none() || before.is_none_or(|before| before.written != written) {
             return Ok(());
         }
-        let connection = schema::open_copier(file)?;
+        let copier = ReopeningConnection::copier(file)?;
+        let connection = copier.connection();
         // If a reader is in the way, each rewrite would make the log longer.
         let place = file.display().to_string();
-        let is_free = connection.busy_timeout(QUICK).is_ok() && cut_log(&connection, &place).is_ok();
-        if is_free && has_at_most(SMALL, &connection) {
-            quickly(&connection, file);
+        let is_free = connection.busy_timeout(QUICK).is_ok() && cut_log(connection, &place).is_ok();
+        if is_free && has_at_most(SMALL, connection) {
+            quickly(connection, file);
         }
         Ok(())
     }

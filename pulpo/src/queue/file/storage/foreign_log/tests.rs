@@ -1,10 +1,12 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::clock::SystemClock;
 use crate::queue::file::FileQueue;
+use crate::queue::file::storage::rewrite;
 use crate::queue::{Filter, Inspection as _, NewMessage, QueueAdapter as _, QueueError};
 
 fn open(folder: &Path) -> Result<FileQueue, QueueError> {
@@ -52,10 +54,13 @@ impl Killed {
         fs::rename(&self.copy, self.path("queue.db")).expect("moved");
         let read = || ["queue.db", "queue.db-wal"].map(|name| fs::read(self.path(name)).expect("there"));
         let before = read();
-        for _ in 0..2 {
+        let refused = || {
             let error = open(self.folder.path()).expect_err("refused");
             assert!(matches!(error, QueueError::ForeignLog { .. }), "{error}");
-        }
+        };
+        refused();
+        // While one thread checks the log, the others must not use it.
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(refused))));
         assert!(read() == before, "nothing is changed");
         fs::remove_file(self.path("queue.db-wal")).expect("removed");
         assert_eq!(open(self.folder.path()).expect("a queue").stats().expect("counted").total(), 200);
@@ -107,6 +112,33 @@ fn a_copy_that_has_all_its_changes_in_the_log_is_used_with_it() {
     let queue = open(killed.folder.path()).expect("a queue");
     assert_eq!(queue.stats().expect("counted").total(), 201);
     assert_eq!(queue.list(&Filter::all()).expect("a list").len(), 201);
+}
+
+#[test]
+fn a_program_that_has_the_original_open_mixes_nothing_into_a_copy_in_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let file = path("queue.db");
+    let queue = open(folder.path()).expect("a queue");
+    publish(&queue, 200);
+    vacuum_into(&queue, &path("copy.db"));
+    publish(&queue, 1);
+    fs::rename(path("copy.db"), &file).expect("moved");
+    let read = || ["queue.db", "queue.db-wal"].map(|name| fs::read(path(name)).expect("there"));
+    let before = read();
+    let quiet = rewrite::Quiet::default();
+    quiet.tend(&file, Duration::ZERO).expect("a first look");
+    let tried = [
+        quiet.tend(&file, Duration::from_secs(30)),
+        rewrite::if_quick(&file),
+        rewrite::all(&file),
+        queue.backup(&path("another.db")).map(drop),
+    ];
+    assert!(tried.iter().all(|tried| matches!(tried, Err(QueueError::ForeignLog { .. }))), "{tried:?}");
+    assert!(read() == before, "nothing is changed");
+    drop(queue);
+    let _ = fs::remove_file(path("queue.db-wal"));
+    assert_eq!(open(folder.path()).expect("a queue").stats().expect("counted").total(), 200);
 }
 
 /// What may happen to a queue between two publications.
