@@ -12,8 +12,8 @@
 //! - Attempts come from the server's counters. An uncounted rollback without a delay, as on a shutdown, does not count:
 //!   the job is released and kicked in one write. One with a delay does, so there is no
 //!   [`Capabilities::uncounted_rollbacks`].
-//! - To bury a message, a worker reserves it. So one that is buried without another run, because its runs have killed
-//!   their workers, is listed with one attempt more than it had runs.
+//! - To bury a message, a worker reserves it. If the burial does not count as an attempt, as after runs that have killed
+//!   their workers, the note of the burial says so. If that note is gone, the message is listed with one attempt more.
 //! - A kick cannot reset the counters: [`Delivery::kicks`] is the number of kicks, and [`Delivery::failed`] computes
 //!   the count from both.
 //! - The reason of a rollback is not kept ([`Capabilities::last_errors`]), only logged. The reason of a burial is kept
@@ -77,7 +77,8 @@
 //!
 //! A job on the server has no field for a reason, and its body cannot change. So a burial first puts a note, a second
 //! job, into the tube `pulpo.reasons`: `{"of": 42, "reason": "…", "at": "…"}`, delayed by 136 years, so that no worker
-//! gets it. Note and burial go in one write. A message whose note the server refuses is still buried.
+//! gets it. The note of a burial that does not count as an attempt has `"uncounted": true` as well. Note and burial go in
+//! one write. A message whose note the server refuses is still buried.
 //!
 //! - [`Inspection::list`] comes across the notes. They have ids too, and so take up some of its [`MAX_SCANNED_IDS`].
 //! - [`Inspection::peek`] of a buried message has to look for its note, among the ids from the newest down to its own.

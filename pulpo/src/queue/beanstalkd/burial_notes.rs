@@ -30,11 +30,14 @@ pub(super) struct Note {
     pub(super) of: u64,
     pub(super) reason: String,
     pub(super) at: DateTime<Utc>,
+    /// Whether the reservation for the burial was no attempt.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) uncounted: bool,
 }
 
 impl Note {
-    pub(super) fn new(of: u64, reason: &str, at: DateTime<Utc>) -> Self {
-        Self { of, reason: limited_to(reason.to_owned(), LONGEST_REASON), at }
+    pub(super) fn new(of: u64, reason: &str, at: DateTime<Utc>, uncounted: bool) -> Self {
+        Self { of, reason: limited_to(reason.to_owned(), LONGEST_REASON), at, uncounted }
     }
 
     /// Parses a note; `None` if another program has put something else into the tube.
@@ -98,12 +101,18 @@ mod tests {
     #[test]
     fn a_note_fits_into_a_job_whatever_the_reason_is() {
         let at = "2026-11-23T09:00:00.5Z".parse().unwrap();
-        let note = Note::new(7, &"\u{1}".repeat(1_000_000), at);
+        let note = Note::new(7, &"\u{1}".repeat(1_000_000), at, true);
         let text = serde_json::to_string(&note).unwrap();
         assert!(text.len() < 65_535, "{} bytes", text.len());
         assert_eq!(Note::read(text.as_bytes()), Some(note));
-        let short = serde_json::to_string(&Note::new(7, "gone \"now\"", at)).unwrap();
-        assert_eq!(short, r#"{"of":7,"reason":"gone \"now\"","at":"2026-11-23T09:00:00.500Z"}"#);
+        let short = |uncounted| serde_json::to_string(&Note::new(7, "gone \"now\"", at, uncounted)).unwrap();
+        assert_eq!(short(false), r#"{"of":7,"reason":"gone \"now\"","at":"2026-11-23T09:00:00.500Z"}"#);
+        assert_eq!(short(true), r#"{"of":7,"reason":"gone \"now\"","at":"2026-11-23T09:00:00.500Z","uncounted":true}"#);
+        assert!(
+            [false, true]
+                .iter()
+                .all(|uncounted| Note::read(short(*uncounted).as_bytes()).unwrap().uncounted == *uncounted)
+        );
     }
 
     #[test]

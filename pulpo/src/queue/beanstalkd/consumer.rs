@@ -124,10 +124,10 @@ impl BeanstalkdConsumer {
         released().map_err(|fault| self.error("give a message back to", lease, fault))
     }
 
-    fn bury(&self, lease: &Lease, reason: &str) -> Result<(), QueueError> {
+    fn bury(&self, lease: &Lease, reason: &str, counted: bool) -> Result<(), QueueError> {
         let buried = || -> Result<(), Fault> {
             let id = number(&lease.id).ok_or(Fault::NotFound)?;
-            let note = burial_notes::text(&Note::new(id, reason, self.shared.clock.now()));
+            let note = burial_notes::text(&Note::new(id, reason, self.shared.clock.now(), !counted));
             // The note goes first: one too many is harmless, one too few is not.
             let asks = |holding: super::lease_connection::Holding| {
                 let note = Expect::put(note, u32::MAX, LONGEST_DELAY);
@@ -183,7 +183,7 @@ impl Consumer for BeanstalkdConsumer {
             Settlement::Expire => self.delete(lease),
             Settlement::Rollback { delay, counted, .. } => self.rollback(lease, *delay, *counted),
             Settlement::LeaveToOthers { delay, .. } => self.rollback(lease, *delay, false),
-            Settlement::Bury { reason, .. } => self.bury(lease, reason),
+            Settlement::Bury { reason, counted, .. } => self.bury(lease, reason, *counted),
         }
     }
 

@@ -61,6 +61,7 @@ impl Found {
             self.message.last_error = Some(note.reason.clone());
             self.message.last_error_at = Some(note.at);
             self.message.since = Some(note.at);
+            self.message.attempts = self.message.attempts.saturating_sub(u32::from(note.uncounted));
         }
         self.notes = notes;
     }
