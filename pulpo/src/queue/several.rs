@@ -127,7 +127,7 @@ impl QueueAdapter for Several {
             messages.drain(..ids.len().min(messages.len()));
             taken.extend(ids.iter().map(|id| Enqueued::new(server.id(id))));
             if error.is_refusal() {
-                server.refused(&error, clock.uptime());
+                self.shared.refused(at, &error);
             } else if error.is_outage() || matches!(error, QueueError::UnknownOutcome { .. }) {
                 self.shared.failed(at, &error, began, Told::Nobody);
             }

@@ -15,7 +15,7 @@ impl Shared {
     pub(super) fn failed(self: &Arc<Self>, at: usize, error: &QueueError, began: Duration, told: Told) {
         let server = &self.servers[at];
         let Some(is_asked) = server.health().fails(error, began, self.clock.uptime()) else { return };
-        server.report(error, told);
+        self.report(at, error, told);
         self.forget_identity(at);
         if !is_asked {
             self.ask_in_background(at);
@@ -40,7 +40,7 @@ impl Shared {
                     Ok(()) => server.is_back(now),
                     Err(error) => {
                         if health.fails_again(&error, began, now) {
-                            server.report(&error, Told::Nobody);
+                            shared.report(at, &error, Told::Nobody);
                         }
                     }
                 }

@@ -38,7 +38,7 @@ impl Shared {
                 if let Err(mpsc::SendError(Err(error @ QueueError::Rejected { .. }))) =
                     tell.send(shared.identify(at, told))
                 {
-                    shared.servers[at].report(&error, Told::Nobody);
+                    shared.report(at, &error, Told::Nobody);
                 }
             };
             if let Err(error) = std::thread::Builder::new().name("pulpo-server-id".to_owned()).spawn(identify) {
@@ -60,7 +60,7 @@ impl Shared {
     pub(super) fn identify_again(self: &Arc<Self>, at: usize) {
         let is_known = lock(self.identities.get_or_init(Mutex::default)).contains_key(&at);
         if !is_known && let Err(error @ QueueError::Rejected { .. }) = self.identify(at, Told::Nobody) {
-            self.servers[at].report(&error, Told::Nobody);
+            self.report(at, &error, Told::Nobody);
         }
     }
 

@@ -141,35 +141,17 @@ impl Server {
         }
     }
 
-    /// Reports in the log that the server is left alone. A call that returns the error to a person only mentions it.
-    pub(super) fn report(&self, error: &QueueError, told: Told) {
-        let (server, text) = (&self.name, chain(error));
-        match (told, error) {
-            (Told::Caller, _) => tracing::info!(server, error = text, "a server is not available"),
-            (Told::Nobody, QueueError::Rejected { .. }) => {
-                tracing::error!(server, error = text, "a server is left out")
-            }
-            (Told::Nobody, _) => {
-                tracing::warn!(server, error = text, "a server is not available: continuing with the others");
-            }
-        }
-    }
-
-    /// Records that the server refuses publications.
-    pub(super) fn refused(&self, error: &QueueError, now: Duration) {
-        let Refusals { until, length } = &mut lock(&self.health().state).refusals;
+    /// Records that the server refuses publications. Returns whether that is news.
+    pub(super) fn refuses(&self, now: Duration) -> bool {
+        let mut state = lock(&self.health().state);
+        let Refusals { until, length } = &mut state.refusals;
         if now < *until {
-            return;
+            return false;
         }
-        if length.is_zero() {
-            tracing::warn!(
-                server = self.name,
-                error = chain(error),
-                "a server accepts nothing: continuing with the others"
-            );
-        }
+        let is_news = length.is_zero();
         *length = (*length * 2).clamp(SHORTEST_REST, LONGEST_REST);
         *until = now.saturating_add(*length);
+        is_news
     }
 }
 

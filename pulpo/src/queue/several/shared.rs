@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::merge;
-use super::server::Server;
+use super::server::{Rank, Server, Told};
 use crate::clock::{Clock as _, SystemClock, lock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
@@ -65,6 +65,46 @@ impl Shared {
     pub(super) fn passes_over(&self, at: usize) -> bool {
         let health = self.servers[at].health();
         health.is_left_out() || health.is_away() && self.servers.iter().any(|server| !server.health().is_away())
+    }
+
+    /// Reports in the log that a server is left alone. A call that returns the error to a person only mentions it.
+    pub(super) fn report(&self, at: usize, error: &QueueError, told: Told) {
+        let (server, text) = (&self.servers[at].name, chain(error));
+        match (told, error) {
+            (Told::Caller, _) => tracing::info!(server, error = text, "a server is not available"),
+            (Told::Nobody, QueueError::Rejected { .. }) => {
+                tracing::error!(server, error = text, "a server is left out");
+            }
+            (Told::Nobody, _) if self.is_another(at, |rank| rank != Rank::Away) => {
+                tracing::warn!(server, error = text, "a server is not available: continuing with the others");
+            }
+            (Told::Nobody, _) => {
+                tracing::warn!(
+                    server,
+                    error = text,
+                    "a server is not available, and neither is any other: trying again"
+                );
+            }
+        }
+    }
+
+    /// Records that a server refuses publications, and reports it in the log.
+    pub(super) fn refused(&self, at: usize, error: &QueueError) {
+        let server = &self.servers[at];
+        if !server.refuses(self.clock.uptime()) {
+            return;
+        }
+        let (server, error) = (&server.name, chain(error));
+        if self.is_another(at, |rank| rank == Rank::Ready) {
+            tracing::warn!(server, error, "a server accepts nothing: continuing with the others");
+        } else {
+            tracing::warn!(server, error, "a server accepts nothing, and neither does any other");
+        }
+    }
+
+    fn is_another(&self, at: usize, counts: impl Fn(Rank) -> bool) -> bool {
+        let now = self.clock.uptime();
+        self.servers.iter().enumerate().any(|(other, server)| other != at && counts(server.health().rank(now)))
     }
 
     /// Notes that a server took no part in a query.
