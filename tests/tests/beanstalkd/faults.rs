@@ -1,4 +1,4 @@
-//! The beanstalkd queue when the server, or the connection to it, fails.
+//! The beanstalkd queue when the server is silent, away, or killed and started again.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -9,13 +9,10 @@ use std::time::{Duration, Instant};
 
 use pulpo::clock::SystemClock;
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
-use pulpo::queue::{
-    Consumer, DequeueFilter, Filter, Inspection, MessageState, NewMessage, QueueAdapter as _, QueueError, Settlement,
-};
+use pulpo::queue::{Consumer, DequeueFilter, Inspection as _, NewMessage, QueueAdapter as _, QueueError, Settlement};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options, free_port};
-use pulpo_tests::proxy::Proxy;
 use pulpo_tests::touch;
-use pulpo_tests::wait::{until, within};
+use pulpo_tests::wait::within;
 use tempfile::TempDir;
 
 const QUEUE: &str = "faults";
@@ -23,7 +20,7 @@ const QUEUE: &str = "faults";
 /// How long the impatient wait for an answer. A server on a busy machine may be silent for a moment, too.
 const SILENCE: Duration = Duration::from_secs(3);
 
-fn queue_at(port: u16) -> BeanstalkdQueue {
+pub(crate) fn queue_at(port: u16) -> BeanstalkdQueue {
     with_patience(port, Duration::from_secs(30))
 }
 
@@ -36,11 +33,11 @@ fn with_patience(port: u16, patience: Duration) -> BeanstalkdQueue {
     BeanstalkdQueue::new(options, Arc::new(SystemClock::new()))
 }
 
-fn message(text: &str) -> NewMessage {
+pub(crate) fn message(text: &str) -> NewMessage {
     NewMessage::new(QUEUE, "type", text)
 }
 
-fn seat(queue: &BeanstalkdQueue) -> Box<dyn Consumer> {
+pub(crate) fn seat(queue: &BeanstalkdQueue) -> Box<dyn Consumer> {
     queue.consumer(&[QUEUE.to_owned()]).unwrap()
 }
 
@@ -60,7 +57,7 @@ fn insist<R>(mut call: impl FnMut() -> Result<R, QueueError>) -> R {
 }
 
 /// Takes and settles all available messages.
-fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
+pub(crate) fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
     let mut seat = seat(queue);
     let mut texts = BTreeSet::new();
     while let Some(delivery) = insist(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1))) {
@@ -270,155 +267,6 @@ fn a_name_that_does_not_resolve_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_message_that_the_server_does_not_take_is_a_clear_error() {
-    let server = Options::new().max_job_size(1000).start();
-    let queue = queue_at(server.port());
-    let error = queue.enqueue(vec![message(&"x".repeat(1001))]).unwrap_err();
-    assert!(error.to_string().starts_with("the message has 1001 bytes"), "{error}");
-    assert!(error.to_string().contains("takes at most 1000"), "{error}");
-    assert!(!error.is_transient());
-
-    let error = queue.enqueue(vec![NewMessage::new("two words", "type", "x")]).unwrap_err();
-    assert!(error.to_string().starts_with("\"two words\" cannot be the name of a queue here"), "{error}");
-    assert!(queue.consumer(&["x".repeat(201)]).is_err());
-
-    let mut late = message("late");
-    late.delay = Some(chrono::Utc::now() + chrono::TimeDelta::days(365 * 150));
-    assert!(matches!(queue.enqueue(vec![late]), Err(QueueError::DelayTooLong { .. })));
-
-    // The first messages of the batch are in the queue, and the error says which.
-    let batch = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
-    match queue.enqueue(batch).unwrap_err() {
-        QueueError::PartOfBatch { ids, of: 4, source } => {
-            assert_eq!(ids.len(), 2);
-            assert!(matches!(*source, QueueError::TooBig { size: 2000, limit: Some(1000), .. }), "{source}");
-        }
-        other => panic!("expected a part of the batch, got {other}"),
-    }
-    assert_eq!(drain(&queue), BTreeSet::from(["a", "b"].map(str::to_owned)));
-}
-
-#[test]
-fn follow_ups_that_are_kept_are_not_published_again() {
-    let server = Options::new().max_job_size(1000).start();
-    let queue = queue_at(server.port());
-    queue.enqueue(vec![message("done")]).unwrap();
-    let mut seat = seat(&queue);
-    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-    let follow_ups = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
-    let mut commit = Settlement::commit_with(follow_ups);
-    let error = seat.settle(&delivery.lease, &mut commit).unwrap_err();
-    assert!(matches!(error, QueueError::TooBig { size: 2000, .. }), "{error}");
-    let left: Vec<_> = commit.follow_ups().iter().map(|message| message.text.len()).collect();
-    assert_eq!(left, [2000, 1]);
-    let mut commit = Settlement::commit_with(commit.follow_ups()[1..].to_vec());
-    seat.settle(&delivery.lease, &mut commit).unwrap();
-    assert!(commit.follow_ups().is_empty());
-    assert_eq!(drain(&queue), BTreeSet::from(["a", "b", "c"].map(str::to_owned)));
-}
-
-#[test]
-fn a_server_out_of_memory_says_so_and_keeps_what_it_took() {
-    let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
-    server.limit_memory(8 << 20);
-    let text = |number: usize| format!("{number} {}", "x".repeat(60_000));
-    let mut kept = BTreeSet::new();
-    let error = loop {
-        assert!(kept.len() < 1000, "it has more memory than it should");
-        let text = text(kept.len());
-        match queue.enqueue(vec![message(&text)]) {
-            Ok(_) => drop(kept.insert(text)),
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(error, QueueError::OutOfMemory { .. }) && error.is_transient(), "{error}");
-    assert!(!kept.is_empty());
-    assert_eq!(drain(&queue), kept);
-    queue.enqueue(vec![message("room again")]).unwrap();
-}
-
-/// Until it is full, the server accepts all messages of a batch. Then it rejects the big ones, but
-/// would accept small ones after them.
-#[test]
-fn of_a_batch_that_does_not_fit_into_memory_the_first_ones_are_kept_and_no_others() {
-    let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
-    server.limit_memory(8 << 20);
-    let mut kept = BTreeSet::new();
-    let mut number = 0;
-    loop {
-        assert!(number < 1000, "it has more memory than it should");
-        let texts: Vec<_> = (0..4)
-            .map(|_| {
-                number += 1;
-                format!("{number} {}", "x".repeat(if number % 2 == 0 { 60_000 } else { 10 }))
-            })
-            .collect();
-        match queue.enqueue(texts.iter().map(|text| message(text)).collect()) {
-            Ok(ids) => {
-                assert_eq!(ids.len(), 4);
-                kept.extend(texts);
-                continue;
-            }
-            Err(QueueError::PartOfBatch { ids, of: 4, source }) => {
-                assert!(matches!(*source, QueueError::OutOfMemory { .. }), "{source}");
-                for (id, text) in ids.iter().zip(&texts) {
-                    assert_eq!(String::from_utf8_lossy(&queue.peek(id).unwrap().expect("it is there").text), *text);
-                }
-                assert!(ids.len() == 1 || ids.len() == 3, "a big one was refused, not number {}", ids.len());
-                kept.extend(texts.into_iter().take(ids.len()));
-            }
-            Err(error) => panic!("expected a part of the batch, got {error}"),
-        }
-        break;
-    }
-    assert_eq!(drain(&queue), kept);
-}
-
-#[test]
-fn a_batch_that_is_cut_off_says_which_ones_are_certain() {
-    let server = BeanstalkdServer::start();
-    let direct = queue_at(server.port());
-    // The cut is far into the answers to the second half, which is a separate write.
-    let proxy = Proxy::start(server.port(), |number| if number % 2 == 0 { 4000 } else { 120_000 });
-    for _ in 0..4 {
-        let queue = queue_at(proxy.port());
-        let texts: Vec<_> = (0..600).map(|number| format!("{number} {}", "x".repeat(300))).collect();
-        let error = queue.enqueue(texts.iter().map(|text| message(text)).collect()).expect_err("it is cut");
-        let (certain, source) = match error {
-            QueueError::PartOfBatch { ids, of: 600, source } => (ids, *source),
-            other => (Vec::new(), other),
-        };
-        for (id, text) in certain.iter().zip(&texts) {
-            let stored = direct.peek(id).unwrap().expect("what is certain is there");
-            assert_eq!(String::from_utf8_lossy(&stored.text), *text);
-        }
-        let is_in_doubt = matches!(source, QueueError::UnknownOutcome { .. });
-        assert!(is_in_doubt || certain.is_empty(), "{} are certain, and then: {source}", certain.len());
-        drain(&direct);
-    }
-}
-
-#[test]
-fn a_draining_server_takes_nothing_and_gives_all() {
-    let server = BeanstalkdServer::start();
-    let queue = queue_at(server.port());
-    queue.enqueue(vec![message("before")]).unwrap();
-    server.signal("USR1");
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let error = loop {
-        match queue.enqueue(vec![message("before")]) {
-            Err(error) => break error,
-            Ok(_) => assert!(Instant::now() < deadline, "it does not drain"),
-        }
-    };
-    assert!(matches!(error, QueueError::Draining { .. }), "{error}");
-    assert!(error.is_transient());
-    assert_eq!(drain(&queue), BTreeSet::from(["before".to_owned()]));
-}
-
-#[test]
 fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
     let folder = TempDir::new().unwrap();
     let mut server = Options::new().binlog(folder.path()).start();
@@ -470,124 +318,11 @@ fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
     assert!(queue.stats().unwrap().counts.is_empty(), "nothing is left");
 }
 
-/// Cuts each connection a few bytes later than the previous one.
-fn creeping(number: u64) -> u64 {
-    40 + number * 3 % 700
-}
-
-/// Cuts at each byte of the answers to the first few commands.
-fn early(number: u64) -> u64 {
-    number % 220
-}
-
-#[test]
-fn cut_connections_lose_nothing_that_was_published() {
-    cut(creeping);
-}
-
-#[test]
-fn connections_cut_at_the_start_lose_nothing_that_was_published() {
-    cut(early);
-}
-
 /// Sets the flag when its thread ends, even by a panic.
-struct Over<'flag>(&'flag AtomicBool);
+pub(crate) struct Over<'flag>(pub(crate) &'flag AtomicBool);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
-}
-
-fn cut(cuts: fn(u64) -> u64) {
-    let server = BeanstalkdServer::start();
-    let proxy = Proxy::start(server.port(), cuts);
-    let published = AtomicBool::new(false);
-    let (sent, worked) = std::thread::scope(|scope| {
-        let publisher = scope.spawn(|| {
-            let _over = Over(&published);
-            let queue = queue_at(proxy.port());
-            let direct = queue_at(server.port());
-            let mut sent = BTreeSet::new();
-            for n in 0.. {
-                let text = format!("message {n}");
-                if let Ok(ids) = queue.enqueue(vec![message(&text)]) {
-                    // The job may be done by now, but it is the right one.
-                    if let Some(stored) = direct.peek(&ids[0].id).unwrap() {
-                        assert_eq!(String::from_utf8_lossy(&stored.text), text, "the id is right");
-                    }
-                    sent.insert(text);
-                }
-                // The worker may have used up most of the connections.
-                if proxy.connections() > 600 && sent.len() > 50 || n > 3000 {
-                    break;
-                }
-            }
-            sent
-        });
-        let worker = scope.spawn(|| {
-            let queue = queue_at(proxy.port());
-            let mut seat = seat(&queue);
-            let mut worked = BTreeSet::new();
-            while !published.load(Ordering::SeqCst) {
-                let Ok(Some(delivery)) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO) else { continue };
-                if delivery.attempts % 2 == 0 {
-                    let _ = seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true));
-                } else {
-                    // Record it before the commit, which may succeed although its answer is lost.
-                    worked.insert(String::from_utf8(delivery.text).unwrap());
-                    let _ = seat.settle(&delivery.lease, &mut Settlement::commit());
-                }
-            }
-            worked
-        });
-        (publisher.join().unwrap(), worker.join().unwrap())
-    });
-    proxy.spare();
-    let mut all = drain(&queue_at(proxy.port()));
-    all.extend(worked);
-    let lost: Vec<_> = sent.difference(&all).collect();
-    assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), sent.len());
-    assert!(sent.len() > 50, "only {} were published", sent.len());
-    let left = queue_at(server.port()).list(&Filter::all().state(MessageState::Reserved)).unwrap();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-fn at_each_byte(number: u64) -> u64 {
-    number + 1
-}
-
-/// The commands with which a job is taken and given back uncounted, cut off after each byte of them and their answers.
-#[test]
-fn a_cut_while_a_job_is_given_back_costs_it_an_attempt_at_most_and_none_if_it_was_given_back() {
-    let server = BeanstalkdServer::start();
-    let proxy = Proxy::start(server.port(), at_each_byte);
-    let direct = queue_at(server.port());
-    let (mut given_back, mut in_between) = (0, 0);
-    while given_back < 3 {
-        let id = direct.enqueue(vec![message("{}")]).unwrap().remove(0).id;
-        let queue = queue_at(proxy.port());
-        let mut consumer = seat(&queue);
-        let taken = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).ok().flatten();
-        let was_taken = taken.is_some();
-        let ended =
-            taken.map(|taken| consumer.settle(&taken.lease, &mut Settlement::rollback(Duration::ZERO, "x", false)));
-        drop(consumer);
-        let mut now = direct.peek(&id).unwrap().unwrap();
-        until("it is free again", || {
-            now = direct.peek(&id).unwrap().unwrap();
-            now.state != MessageState::Reserved
-        });
-        match ended {
-            Some(Ok(())) => {
-                assert_eq!((now.state.as_str(), now.attempts, now.abandoned), ("ready", 0, 0));
-                given_back += 1;
-            }
-            _ => assert!(now.attempts <= 1, "{now:?}"),
-        }
-        in_between += u32::from(was_taken && given_back == 0);
-        assert_eq!(direct.delete(&Filter::all().id(id)).unwrap(), 1);
-        assert!(proxy.connections() < 5000, "it was given back after some byte");
-    }
-    assert!(in_between > 20, "cut during the settlement: {in_between} times");
 }

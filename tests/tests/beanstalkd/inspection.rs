@@ -15,7 +15,8 @@ use pulpo_tests::proxy::Line;
 use pulpo_tests::wait::until;
 use tempfile::TempDir;
 
-use crate::other_programs::{Other, bury, queue_at};
+use crate::other_programs::{Other, queue_at};
+use crate::reasons::bury;
 
 /// Returns a queue whose lists reach no further than this many ids.
 fn short_sighted(server: &BeanstalkdServer, ids: u64) -> BeanstalkdQueue {

@@ -18,7 +18,7 @@ use pulpo_tests::wait::{until, within};
 use serde_json::{Value, json};
 
 use crate::inspection::use_up_ids;
-use crate::other_programs::bury;
+use crate::reasons::bury;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const OPERATOR: &str = env!("CARGO_BIN_EXE_operator_worker");
