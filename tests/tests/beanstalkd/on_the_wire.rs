@@ -167,7 +167,7 @@ fn commands_say_what_a_list_could_not_see_and_exit_with_1() {
     let listed: Vec<Value> = serde_json::from_str(&list.out).unwrap();
     assert_eq!((list.code, listed.len()), (1, 2), "{} {}", list.out, list.err);
     assert_eq!((&listed[0]["id"], &listed[1]), (&json!("3000000"), &json!({"unseen": 2})), "{}", list.out);
-    assert!(list.err.contains("2 messages are out of reach"), "{}", list.err);
+    assert!(list.err.contains("2 messages are beyond the reach of this queue"), "{}", list.err);
     // By queue and state, the server does it without a list.
     let kick = run(&place, server.port(), &["kick", "--all", "--json"]);
     let kicked: Value = serde_json::from_str(&kick.out).unwrap();
