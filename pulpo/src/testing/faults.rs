@@ -31,8 +31,10 @@ const MOST_OF_ONE: usize = 3;
 /// The maximum number of publications, and of dequeues, that fail in a row.
 const MOST_IN_A_ROW: u32 = 2;
 
-/// How long a handler waits in the middle for the second run of its message, which may need a lock that it holds.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How often, and for how long each time, a handler waits in the middle for the second run of its message, which may need
+/// a lock that it holds. Counted in waits, so that a machine that stands still for a while does not end all of them.
+const WAITS: usize = 300;
+const WAIT: Duration = Duration::from_millis(1);
 
 /// The fault of one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,11 +122,16 @@ impl Faults {
             // The pauses between attempts are drawn on the thread of the run.
             fastrand::seed(seed);
             interleave::set_active(true);
+            // The other end waits for it.
+            let _ = ended.send(());
             other();
             drop(ended);
         });
         *lock(&self.overlapping) = Some(thread);
-        if end.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Disconnected) {
+        // Before it has begun, it needs no lock of the handler's.
+        let has_begun = end.recv().is_ok();
+        let has_ended = || end.recv_timeout(WAIT) == Err(RecvTimeoutError::Disconnected);
+        if !has_begun || (0..WAITS).any(|_| has_ended()) {
             self.await_other();
         }
     }

@@ -94,7 +94,7 @@ async fn an_async_handler_that_is_not_safe_beside_itself_is_found_where_it_await
         overlaps += beside;
         if all.iter().any(|count| *count > 1) {
             twice += 1;
-            // The first run goes on after a tenth of a second, even if the second has not ended on a busy machine.
+            // The first run goes on after a while, even if the second has not ended on a busy machine.
             let (expected, mut again) = ((all, beside, story), charged("ask", seed, AskThenCharge).await);
             for _ in 0..9 {
                 if again != expected {
