@@ -9,9 +9,11 @@ use std::sync::OnceLock;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote};
+use syn::ext::IdentExt as _;
 
 use crate::faults::Faults;
 use crate::seen::Seen;
+use crate::source;
 
 /// How the crate is reached.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,24 +32,44 @@ enum Found {
 /// `None` if it is not a dependency, which is one fault for the whole crate.
 pub(crate) fn path(written: Option<&syn::Path>, seen: &Seen, faults: &mut Faults) -> Option<TokenStream> {
     static FOUND: OnceLock<Found> = OnceLock::new();
+    let found = || FOUND.get_or_init(|| find(std::env::args()));
     if let Some(path) = written {
-        return Some(path.to_token_stream());
+        let Some(name) = unknown(path) else { return Some(path.to_token_stream()) };
+        let known = found().path();
+        let advice = if known.is_some() { "leave `crate` out" } else { "add it to Cargo.toml" };
+        faults.at(
+            &name,
+            format!(
+                "expected the path of the crate pulpo, got `{name}`, which is no dependency of this crate: {advice}"
+            ),
+        );
+        return known;
     }
-    match FOUND.get_or_init(|| find(std::env::args())) {
-        Found::Itself => Some(quote!(::pulpo)),
-        Found::As(name) => {
-            let name = Ident::new(name, Span::call_site());
-            Some(quote!(::#name))
-        }
-        Found::AsAny(names) => {
-            let got = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
-            let one = names.first().map_or("pulpo", String::as_str);
-            once(format!("expected one dependency on pulpo, got {got}: say which, `crate = {one}`"), seen, faults)
-        }
-        Found::Nowhere => {
-            let message = "expected a dependency `pulpo`, got none: if another crate re-exports it, say where, \
-                           `crate = that_crate::pulpo`";
-            once(message.to_owned(), seen, faults)
+    found().path().or_else(|| {
+        let message = match found() {
+            Found::AsAny(names) => {
+                let got = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+                let one = names.first().map_or("pulpo", String::as_str);
+                format!("expected one dependency on pulpo, got {got}: say which, `crate = {one}`")
+            }
+            _ => "expected a dependency `pulpo`, got none: if another crate re-exports it, say where, \
+                  `crate = that_crate::pulpo`"
+                .to_owned(),
+        };
+        once(message, seen, faults)
+    })
+}
+
+impl Found {
+    /// Returns the path, if there is one and only one.
+    fn path(&self) -> Option<TokenStream> {
+        match self {
+            Self::Itself => Some(quote!(::pulpo)),
+            Self::As(name) => {
+                let name = Ident::new(name, Span::call_site());
+                Some(quote!(::#name))
+            }
+            Self::AsAny(_) | Self::Nowhere => None,
         }
     }
 }
@@ -60,9 +82,30 @@ fn once(message: String, seen: &Seen, faults: &mut Faults) -> Option<TokenStream
     None
 }
 
-/// Returns the file of the crate's root, from the arguments of the compiler.
-pub(crate) fn root<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<&'a Path> {
-    arguments.into_iter().find(|argument| argument.ends_with(".rs") && !argument.starts_with('-')).map(Path::new)
+/// Returns the first name of a path if nothing in this crate can have it: it is no dependency, and no file mentions it.
+/// rustc reports it too, but then the job is missing wherever it is used.
+fn unknown(path: &syn::Path) -> Option<Ident> {
+    let first = &path.segments.first()?.ident;
+    let arguments: Vec<_> = std::env::args().collect();
+    (is_no_dependency(&first.unraw().to_string(), &arguments) && !source::may_name(first)).then(|| first.clone())
+}
+
+/// Checks whether paths of this edition begin with dependencies, and this is the name of none.
+fn is_no_dependency(name: &str, arguments: &[String]) -> bool {
+    const ALWAYS: [&str; 10] =
+        ["$crate", "alloc", "core", "crate", "proc_macro", "self", "Self", "std", "super", "test"];
+    let edition = arguments.iter().find_map(|argument| argument.strip_prefix("--edition="));
+    let is_known = |argument: &String| {
+        let declared = argument.strip_prefix("--extern=").unwrap_or(argument);
+        let declared = declared.split_once('=').map_or(declared, |(name, _)| name);
+        declared.rsplit(':').next() == Some(name)
+    };
+    // More arguments may be in a file.
+    let are_all = !arguments.iter().any(|argument| argument.starts_with('@'));
+    are_all
+        && edition.is_some_and(|edition| edition != "2015")
+        && !ALWAYS.contains(&name)
+        && !arguments.iter().any(is_known)
 }
 
 /// Returns what tells this crate from all others of a program, by the arguments of the compiler.
@@ -133,7 +176,7 @@ fn is_pulpo(file: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, find, identity_of, root};
+    use super::{Found, find, identity_of, is_no_dependency};
 
     fn found(arguments: &str) -> Found {
         find(arguments.split_whitespace().map(str::to_owned))
@@ -159,20 +202,27 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_the_file_that_the_compiler_is_given() {
-        let of = |arguments: &str| root(arguments.split_whitespace()).map(|file| file.display().to_string());
-        assert_eq!(
-            of("rustc --crate-name shop --edition=2024 src/main.rs --extern a=b.rlib"),
-            Some("src/main.rs".into())
-        );
-        assert_eq!(of("rust-analyzer-proc-macro-srv"), None);
-    }
-
-    #[test]
     fn a_crate_without_the_dependency_has_it_from_another() {
         let other =
             "rustc --crate-name shop --extern framework=libframework-1.rlib --extern pulpo_macros=libpulpo_macros-1.so";
         assert_eq!(found(other), Found::Nowhere);
+    }
+
+    #[test]
+    fn a_name_is_no_dependency_only_if_all_of_them_are_known() {
+        let of = |name: &str, arguments: &str| {
+            let arguments: Vec<_> = arguments.split_whitespace().map(str::to_owned).collect();
+            is_no_dependency(name, &arguments)
+        };
+        let shop = "rustc --crate-name shop --edition=2021 src/lib.rs --extern pulpo=libpulpo-1.rlib";
+        assert!(of("framework", shop));
+        assert!(!of("framework", &format!("{shop} --extern framework=libframework-1.rlib")));
+        assert!(!of("framework", &format!("{shop} --extern=priv:framework=libframework-1.rlib")));
+        assert!(!of("framework", &format!("{shop} --extern noprelude,priv:framework=libframework-1.rlib")));
+        assert!(!of("framework", &format!("{shop} @more")));
+        assert!(!of("framework", &shop.replace("2021", "2015")));
+        assert!(!of("framework", "rust-analyzer-proc-macro-srv"));
+        assert!(!of("crate", shop) && !of("std", shop));
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool, seen: &Seen) -> Toke
         let place = Span::call_site().located_at(name.span());
         quote_spanned!(place=> use #name as _;)
     });
-    quote! {
+    let items = quote! {
         #(#crates)*
         #(#jobs)*
 
@@ -74,7 +74,9 @@ pub(crate) fn expand(tokens: TokenStream, is_library: bool, seen: &Seen) -> Toke
             &main
         })
         .are_one();
-    }
+    };
+    // One item: where it does not belong, as in an `extern` block, rustc reports it once, and drops all of them.
+    quote!(#[#pulpo::__private::beside(#items)] impl #pulpo::__private::NoJob {})
 }
 
 /// Emits the call of `setup`, all located at the user's expression, so that rustc reports errors

@@ -10,8 +10,6 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::{Type, TypePath, UseTree};
 
-use crate::krate;
-
 /// The types of the prelude, which mean std's wherever nothing says otherwise.
 const PRELUDE: [&str; 5] = ["Box", "Option", "Result", "String", "Vec"];
 
@@ -165,34 +163,50 @@ pub(crate) fn has_handler(ty: &Type) -> bool {
     of(name).is_some_and(|file| takes(file, &name.unraw().to_string()))
 }
 
-/// Checks whether a function below an attribute `handler` has a first parameter of exactly this type.
+/// Checks whether a function below an attribute `handler` takes this type, by its name or a path to it: as its first
+/// parameter or, with `batch`, in a `Vec`.
 fn takes(tokens: TokenStream, name: &str) -> bool {
-    let is_handler = |group: &Group| {
-        let words = group.stream().into_iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
-        words.last().is_some_and(|word| word.to_string() == "handler")
-    };
     let is = |token: &TokenTree, sign: char| matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign);
-    let is_taken = |group: &Group| {
-        let after = group.stream().into_iter().skip_while(|token| !is(token, ':')).skip(1);
-        let first: Vec<_> = after.take_while(|token| !is(token, ',')).collect();
-        matches!(&*first, [TokenTree::Ident(taken)] if taken.unraw() == name)
+    let is_taken = |parameters: &Group, is_batch: bool| {
+        let after = parameters.stream().into_iter().skip_while(|token| !is(token, ':')).skip(1);
+        let mut first: Vec<_> = after.take_while(|token| !is(token, ',')).collect();
+        let is_vec = first.pop_if(|last| is(last, '>')).is_some();
+        let called = first.pop();
+        let is_called = matches!(&called, Some(TokenTree::Ident(last)) if last.unraw() == name);
+        let opened = first.iter().filter(|token| is(token, '<')).count();
+        let is_path =
+            first.iter().all(|token| matches!(token, TokenTree::Ident(_)) || is(token, ':') || is(token, '<'));
+        is_called && is_path && is_vec == is_batch && opened == usize::from(is_batch)
     };
-    let mut of_a_handler = false;
+    // Whether its handler has `batch`.
+    let mut handler = None;
     tokens.into_iter().any(|token| match token {
         TokenTree::Group(group) => match group.delimiter() {
             Delimiter::Bracket => {
-                of_a_handler |= is_handler(&group);
+                handler = handler.or(handler_with_batch(&group));
                 false
             }
             // Also that of `pub(crate)`, before the parameters.
-            Delimiter::Parenthesis => of_a_handler && is_taken(&group),
+            Delimiter::Parenthesis => handler.is_some_and(|is_batch| is_taken(&group, is_batch)),
             Delimiter::Brace | Delimiter::None => {
-                of_a_handler = false;
+                handler = None;
                 takes(group.stream(), name)
             }
         },
         _ => false,
     })
+}
+
+/// Returns, for the content of an attribute `handler`, whether it has the argument `batch`.
+fn handler_with_batch(attribute: &Group) -> Option<bool> {
+    let mut words = attribute.stream().into_iter().peekable();
+    let path = std::iter::from_fn(|| words.next_if(|token| !matches!(token, TokenTree::Group(_))));
+    path.last().filter(|word| word.to_string() == "handler")?;
+    let arguments = words.next().into_iter().flat_map(|token| match token {
+        TokenTree::Group(group) => group.stream(),
+        other => other.into(),
+    });
+    Some(arguments.into_iter().any(|token| token.to_string() == "batch"))
 }
 
 /// Checks whether one of these words stands before the name.
@@ -253,24 +267,63 @@ fn file(name: &Ident) -> Option<PathBuf> {
 fn folder(name: &Ident) -> Option<PathBuf> {
     let arguments: Vec<_> = std::env::args().collect();
     let file = file(name)?;
-    let root = krate::root(arguments.iter().map(String::as_str)).unwrap_or(&file);
+    let root = root(arguments.iter().map(String::as_str)).unwrap_or(&file);
     root.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned())
+}
+
+/// Returns the file of the crate's root, from the arguments of the compiler.
+pub(crate) fn root<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<&'a Path> {
+    arguments.into_iter().find(|argument| argument.ends_with(".rs") && !argument.starts_with('-')).map(Path::new)
 }
 
 /// Checks whether some file in this folder defines a type of this name.
 fn is_defined_below(folder: &Path, name: &str) -> bool {
+    any_below(folder, &mut |file| {
+        file.contains(name) && file.parse().is_ok_and(|file| has_pair(file, &DEFINITIONS, name))
+    })
+}
+
+/// Checks whether one of the sources in this folder is such a file.
+fn any_below(folder: &Path, is_such: &mut impl FnMut(&str) -> bool) -> bool {
     std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
         let path = entry.path();
         let called = entry.file_name();
         if path.is_dir() {
             let hidden = called == "target" || called.to_string_lossy().starts_with('.');
-            return !hidden && is_defined_below(&path, name);
+            return !hidden && any_below(&path, is_such);
         }
         let is_source = path.extension().is_some_and(|extension| extension == "rs");
-        let text = is_source.then(|| std::fs::read_to_string(path).ok()).flatten();
-        text.filter(|text| text.contains(name))
-            .and_then(|text| text.parse().ok())
-            .is_some_and(|file| has_pair(file, &DEFINITIONS, name))
+        is_source && std::fs::read_to_string(path).is_ok_and(|text| is_such(&text))
+    })
+}
+
+/// Checks whether a name at the beginning of a path may mean anything: some file of the crate mentions it, except as
+/// `crate = name`, or imports everything from another crate, perhaps the name too.
+pub(crate) fn may_name(name: &Ident) -> bool {
+    let text = name.unraw().to_string();
+    let mentions = |file: TokenStream| mentions_crate(file, &text);
+    let (file, folder) = (of(name), folder(name));
+    file.is_none_or(mentions)
+        || folder.is_none_or(|folder| any_below(&folder, &mut |file| file.parse().map_or(true, mentions)))
+}
+
+fn mentions_crate(tokens: TokenStream, name: &str) -> bool {
+    let is_sign = |token: &TokenTree, sign: char| matches!(token, TokenTree::Punct(punct) if punct.as_char() == sign);
+    let all: Vec<_> = tokens.into_iter().collect();
+    all.iter().enumerate().any(|(place, token)| match token {
+        TokenTree::Group(group) => mentions_crate(group.stream(), name),
+        TokenTree::Ident(word) if word.unraw() == name => {
+            // `crate = name` and `crate = ::name`.
+            let mut before = all[..place].iter().rev().skip_while(|token| is_sign(token, ':'));
+            let is_value = before.next().is_some_and(|token| is_sign(token, '='));
+            !(is_value && before.next().is_some_and(|word| word.to_string() == "crate"))
+        }
+        TokenTree::Ident(word) if word == "use" => {
+            let path: Vec<_> = all[place + 1..].iter().take_while(|token| !is_sign(token, ';')).cloned().collect();
+            let is_within = |first: &TokenTree| ["crate", "self", "super"].contains(&&*first.to_string());
+            !path.first().is_some_and(is_within) && imported(path.into_iter().collect(), name) == Origin::Glob
+        }
+        _ => false,
     })
 }
 

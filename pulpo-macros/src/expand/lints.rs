@@ -12,7 +12,7 @@ use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::quote;
 
 use super::parts::ours_at;
-use crate::krate;
+use crate::source;
 
 /// The lint, and the group that has it.
 const NAMES: [&str; 2] = ["clippy::needless_pass_by_value", "clippy::pedantic"];
@@ -44,7 +44,7 @@ fn is_forbidden(arguments: &[String], read: impl FnOnce(&Path) -> String) -> boo
         }
     });
     let in_the_crate = || {
-        let text = krate::root(arguments.iter().map(String::as_str)).map(read).unwrap_or_default();
+        let text = source::root(arguments.iter().map(String::as_str)).map(read).unwrap_or_default();
         text.contains("forbid") && text.parse().is_ok_and(forbids)
     };
     by_argument || in_the_crate()

@@ -3,19 +3,45 @@
 use std::path::Path;
 
 use super::{
-    Origin, defines_plain, is_defined_below, is_only_associated, is_only_free, means_several, needs_no_import, origin,
-    takes,
+    Origin, defines_plain, is_defined_below, is_only_associated, is_only_free, means_several, mentions_crate,
+    needs_no_import, origin, root, takes,
 };
 
 #[test]
-fn a_handler_takes_exactly_its_type() {
+fn a_handler_takes_its_type_by_a_path_and_in_a_batch() {
     let takes = |file: &str| takes(file.parse().expect("tokens"), "Mail");
     assert!(takes("#[pulpo::handler(\"a\")] fn a(mail: Mail) {}"));
     assert!(takes("mod mail { #[handler] #[allow(unused)] pub async fn a(_: Mail, all: State<Pool>) {} }"));
     assert!(takes("#[pulpo::handler(\"a\")] pub(crate) fn a(mail: Mail) -> Result<(), Never> {}"));
+    assert!(takes("#[pulpo::handler(\"a\")] fn a(mail: crate::mail::Mail) {}"));
+    assert!(takes("#[pulpo::handler(\"a\", batch = 2)] fn a(mail: Vec<Mail>) {}"));
+    assert!(takes("#[handler(batch = 2)] async fn a(mail: std::vec::Vec<self::Mail>, all: State<Pool>) {}"));
     assert!(!takes("#[pulpo::handler(\"a\")] fn a(mail: Vec<Mail>) {}"));
+    assert!(!takes("#[pulpo::handler(\"a\", batch = 2)] fn a(mail: Vec<Option<Mail>>) {}"));
+    assert!(!takes("#[pulpo::handler(\"a\", batch = 2)] fn a(mail: Mail) {}"));
+    assert!(!takes("#[pulpo::handler(\"a\")] fn a(mail: Mail::Other) {}"));
     assert!(!takes("#[pulpo::handler(\"a\")] fn a(all: All) {} fn send(mail: Mail) {}"));
     assert!(!takes("#[pulpo::handler(\"a\")] fn a(all: All, mail: Mail) {}"));
+}
+
+#[test]
+fn a_crate_is_mentioned_where_its_name_could_come_from() {
+    let mentions = |file: &str| mentions_crate(file.parse().expect("tokens"), "framework");
+    assert!(!mentions(
+        "#[job(\"ping\", crate = framework)] struct Ping; #[pulpo::handler(crate = ::framework::pulpo)] fn a() {}"
+    ));
+    assert!(!mentions("use std::collections::*; use crate::framework_of_ours; mod tests { use super::*; }"));
+    for file in [
+        "mod framework;",
+        "use shared::framework;",
+        "use shared as framework;",
+        "use shared::prelude::*;",
+        "extern crate shared as framework;",
+        "make! { framework }",
+        "use crate::framework; #[job(\"ping\", crate = framework)] struct Ping;",
+    ] {
+        assert!(mentions(file), "{file}");
+    }
 }
 
 #[test]
@@ -129,4 +155,11 @@ fn a_function_is_free_if_none_of_its_name_is_in_an_impl() {
     assert!(!free("fn send() {} impl A { fn send(self) {} }"));
     assert!(!free("trait A { fn send(self); }"));
     assert!(!free("fn post() {}"));
+}
+
+#[test]
+fn the_root_is_the_file_that_the_compiler_is_given() {
+    let of = |arguments: &str| root(arguments.split_whitespace()).map(|file| file.display().to_string());
+    assert_eq!(of("rustc --crate-name shop --edition=2024 src/main.rs --extern a=b.rlib"), Some("src/main.rs".into()));
+    assert_eq!(of("rust-analyzer-proc-macro-srv"), None);
 }

@@ -4,6 +4,8 @@ struct Ping;
 #[pulpo::handler("ping", crate = ::framework)]
 fn ping(_: Ping) {}
 
-fn main() {}
+fn main() {
+    let _ = pulpo::publish(Ping);
+}
 
-//~ framework => could not find `framework` in the list of imported crates
+//~ framework => leave `crate` out

@@ -1,7 +1,16 @@
-#[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
-#[job("ping", crate = ::framework)]
-struct Ping;
+#[pulpo::jobs(crate = framework)]
+mod jobs {
+    #[derive(serde::Serialize, serde::Deserialize, pulpo::Job)]
+    #[job("ping", crate = ::framework)]
+    pub struct Ping;
+}
 
-fn main() {}
+#[pulpo::handler]
+fn ping(_: jobs::Ping) {}
 
-//~ framework => could not find `framework` in the list of imported crates
+fn main() {
+    let _ = pulpo::publish(jobs::Ping);
+}
+
+//~ framework => leave `crate` out
+//~ framework => leave `crate` out

@@ -1,10 +1,11 @@
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Ping;
 
-#[pulpo::handler("ping", crate = framework)]
+#[pulpo::handler("ping", crate = framework::pulpo)]
 fn ping(_: Ping) {}
 
-fn main() {}
+fn main() {
+    let _ = pulpo::publish(Ping);
+}
 
-//~ framework
-//~ framework
+//~ framework => leave `crate` out

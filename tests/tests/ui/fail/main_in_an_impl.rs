@@ -6,4 +6,4 @@ impl Worker {
 
 fn main() {}
 
-//~ pulpo::main!()
+//~ pulpo::main!() => consider moving the implementation out to a nearby module scope
