@@ -49,7 +49,7 @@ pub(crate) fn handler(arguments: TokenStream, item: TokenStream, seen: &Seen) ->
         Some(body) if faults.is_empty() && function.readable => {
             let block = sound.block(body, seen);
             let beside = outside_impls(&sound, &block);
-            let item = lints::without_pass_by_value(item);
+            let item = lints::without_lints(item);
             quote!(#item #beside)
         }
         _ => {

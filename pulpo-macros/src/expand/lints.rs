@@ -1,8 +1,8 @@
-//! A lint of clippy that would speak of the user's function: `needless_pass_by_value`, whose advice a
-//! handler cannot follow, because it takes its body by value.
+//! Lints of clippy whose advice a handler cannot follow: it takes its body by value, however large, it is not a
+//! `const fn`, and nothing but our output calls it.
 //!
-//! The function allows it. Where the user forbids the lint, an `allow` is an error (E0453); there the
-//! first token of the function is located as ours instead, and the lint passes over functions from
+//! The function allows them. Where the user forbids one, an `allow` is an error (E0453); there the
+//! first token of the function is located as ours instead, and these lints pass over functions from
 //! macros. Other lints may do so too, so it is done only where it must be, and only when clippy runs.
 
 use std::path::Path;
@@ -14,21 +14,37 @@ use quote::quote;
 use super::parts::ours_at;
 use crate::source;
 
-/// The lint, and the group that has it.
-const NAMES: [&str; 2] = ["clippy::needless_pass_by_value", "clippy::pedantic"];
+/// The lints, and the groups that have them.
+const NAMES: [&str; 7] = [
+    "clippy::large_types_passed_by_value",
+    "clippy::missing_const_for_fn",
+    "clippy::needless_pass_by_value",
+    "clippy::single_call_fn",
+    "clippy::nursery",
+    "clippy::pedantic",
+    "clippy::restriction",
+];
 
-/// Returns the function in a form of which the lint does not speak.
-pub(super) fn without_pass_by_value(function: TokenStream) -> TokenStream {
+/// Returns the function in a form that the lints pass over.
+pub(super) fn without_lints(function: TokenStream) -> TokenStream {
     static FORBIDDEN: OnceLock<bool> = OnceLock::new();
     let arguments = || std::env::args().collect::<Vec<_>>();
     if *FORBIDDEN.get_or_init(|| is_forbidden(&arguments(), |root| std::fs::read_to_string(root).unwrap_or_default())) {
         from_a_macro(function)
     } else {
-        quote!(#[allow(clippy::needless_pass_by_value)] #function)
+        quote! {
+            #[allow(
+                clippy::large_types_passed_by_value,
+                clippy::missing_const_for_fn,
+                clippy::needless_pass_by_value,
+                clippy::single_call_fn
+            )]
+            #function
+        }
     }
 }
 
-/// Checks whether clippy runs and the lint is forbidden, by its arguments or in the root of the crate.
+/// Checks whether clippy runs and one of the lints is forbidden, by its arguments or in the root of the crate.
 fn is_forbidden(arguments: &[String], read: impl FnOnce(&Path) -> String) -> bool {
     let driver = arguments.first().and_then(|driver| Path::new(driver).file_stem());
     if driver.is_none_or(|driver| driver != "clippy-driver") {
@@ -50,7 +66,7 @@ fn is_forbidden(arguments: &[String], read: impl FnOnce(&Path) -> String) -> boo
     by_argument || in_the_crate()
 }
 
-/// Checks whether the tokens have `forbid(…)` with the lint or its group.
+/// Checks whether the tokens have `forbid(…)` with one of the lints or its group.
 fn forbids(tokens: TokenStream) -> bool {
     let mut tokens = tokens.into_iter().peekable();
     while let Some(token) = tokens.next() {
@@ -109,13 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn the_lint_is_forbidden_by_an_argument_or_in_the_crate() {
+    fn a_lint_is_forbidden_by_an_argument_or_in_the_crate() {
         let clippy = "/bin/clippy-driver rustc --crate-name shop --edition=2024 src/lib.rs";
         for argument in [
             "--forbid=clippy::pedantic",
             "--forbid clippy::needless-pass-by-value",
             "-Fclippy::pedantic",
             "-F clippy::needless_pass_by_value",
+            "-F clippy::nursery",
+            "--forbid=clippy::single_call_fn",
         ] {
             assert!(forbidden(&format!("{clippy} {argument}"), ""), "{argument}");
         }
@@ -127,11 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn the_lint_is_found_where_it_is_forbidden() {
+    fn a_lint_is_found_where_it_is_forbidden() {
         for file in [
             "#![forbid(clippy :: pedantic)]",
             "#![cfg_attr(clippy, forbid(clippy::needless_pass_by_value))]",
             "mod a { #![forbid(dead_code, clippy::pedantic,)] }",
+            "#![forbid(clippy::large_types_passed_by_value)]",
         ] {
             assert!(forbids(file.parse().expect("tokens")), "{file}");
         }

@@ -11,7 +11,7 @@ use crate::workspace::{Workspace, pulpo};
 const MAIL: &str = r#"//! Mails.
 #![no_implicit_prelude]
 #![forbid(unsafe_code)]
-#![deny(warnings, missing_docs, clippy::pedantic)]
+#![deny(warnings, missing_docs, clippy::pedantic, clippy::nursery, clippy::single_call_fn)]
 
 mod private {
     mod deeper {
@@ -20,6 +20,17 @@ mod private {
 
         #[::pulpo::handler("letter", alias = "brief", batch = 10, linger = "1s")]
         fn letter(_: ::std::vec::Vec<Letter>) {}
+    }
+
+    #[derive(::core::clone::Clone, ::core::marker::Copy, ::serde::Serialize, ::serde::Deserialize)]
+    struct List {
+        all: [[u64; 16]; 3],
+    }
+
+    #[::pulpo::handler("list")]
+    fn list(list: List) -> ::pulpo::Outcome {
+        ::std::fs::write("/dev/null", ::std::format!("{:?}", list.all))?;
+        ::std::result::Result::Ok(())
     }
 
     #[derive(::serde::Serialize, ::serde::Deserialize)]
@@ -71,7 +82,7 @@ mod declared {
 }
 
 /// Has a module of its own.
-pub fn outer() {
+pub const fn outer() {
     mod inner {
         #[derive(::serde::Serialize, ::serde::Deserialize)]
         struct Hidden;
@@ -85,7 +96,7 @@ pub fn outer() {
 /// The crate under another name, beside modules and an alias with names of ours.
 const BILLING: &str = r#"//! Bills.
 #![forbid(unsafe_code)]
-#![deny(warnings, missing_docs, clippy::pedantic)]
+#![deny(warnings, missing_docs, clippy::pedantic, clippy::nursery, clippy::single_call_fn)]
 
 /// Not the crate.
 pub mod pulpo {}
@@ -152,7 +163,9 @@ const WORKER: &str = r#"//! Works.
     unused_imports,
     dead_code,
     clippy::pedantic,
+    clippy::nursery,
     clippy::needless_pass_by_value,
+    clippy::single_call_fn,
     clippy::wildcard_imports
 )]
 #![deny(warnings)]
@@ -174,6 +187,16 @@ mod jobs {
     #[pulpo::handler("read")]
     fn read(read: Read, bank: pulpo::State<String>) -> Result<(), std::io::Error> {
         std::fs::write(bank.as_str(), &read.name)
+    }
+
+    #[derive(Clone, Copy, Serialize, Deserialize)]
+    struct Large {
+        all: [[u64; 16]; 3],
+    }
+
+    #[pulpo::handler("large")]
+    fn large(large: Large) -> Result<(), std::io::Error> {
+        large.all.iter().flatten().try_for_each(|number| std::fs::write("/dev/null", number.to_string()))
     }
 
     #[cfg(feature = "none")]
@@ -229,7 +252,9 @@ fn all_are_in_the_program() {
             ("here", "worker::jobs::here"),
             ("hidden", "mail_jobs::inner::hidden"),
             ("kept", "worker::jobs::kept"),
+            ("large", "worker::jobs::large"),
             ("letter", "mail_jobs::private::deeper::letter"),
+            ("list", "mail_jobs::private::list"),
             ("parcel", "mail_jobs::private::parcel"),
             ("postcard", "mail_jobs::declared::postcard"),
             ("read", "worker::jobs::read"),
@@ -240,7 +265,7 @@ fn all_are_in_the_program() {
         let expected: BTreeMap<_, _> = expected.map(|(name, function)| (name, Value::from(function))).into();
         assert_eq!(functions, expected.iter().map(|(name, function)| (*name, function)).collect());
         let (good, said) = workspace.cargo(&["run", "--bin", "worker", "--", "check"]);
-        assert!(good && said.ends_with("11 handlers, nothing is wrong\n"), "{said}");
+        assert!(good && said.ends_with("13 handlers, nothing is wrong\n"), "{said}");
     }
 }
 

@@ -1,7 +1,10 @@
 //! Lints that the user forbids, each alone: an `allow` of one in our output would be an error.
 #![forbid(
     clippy::extra_unused_type_parameters,
+    clippy::large_types_passed_by_value,
+    clippy::missing_const_for_fn,
     clippy::needless_pass_by_value,
+    clippy::single_call_fn,
     clippy::wildcard_imports,
     dead_code,
     let_underscore_drop,
