@@ -81,7 +81,9 @@ impl Line {
 }
 
 fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    // A thousand years at most, so that every program can write and read the time.
+    let longest = TimeDelta::days(365_250);
+    now + TimeDelta::from_std(wait).unwrap_or(longest).min(longest)
 }
 
 fn place(id: &MessageId) -> Option<usize> {

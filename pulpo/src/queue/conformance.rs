@@ -115,6 +115,7 @@ macro_rules! __with_conformance_cases {
                 a_first_delivery_tells_all
                 a_counted_rollback_is_an_attempt
                 a_rollback_with_delay_waits
+                the_longest_wait_ends_at_a_time_that_can_be_written
                 a_rollback_that_does_not_count_is_no_attempt
                 a_lost_lease_is_a_lost_attempt
                 a_buried_message_stays_until_it_is_kicked

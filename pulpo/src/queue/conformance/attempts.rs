@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{Datelike as _, TimeDelta};
 
 use super::harness::Harness;
 use super::steps::{
     ConsumerExt as _, HarnessExt as _, LONG, QUEUE, SECOND, Sleeper, delay, envelope, message, text, ttr,
 };
-use crate::queue::{Delivery, Filter, MessageState, Settlement};
+use crate::queue::{Delivery, Edit, Edited, Filter, MessageState, Settlement};
 
 pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
     let id = harness.put(ttr(message("new"), 90 * SECOND));
@@ -41,6 +41,28 @@ pub(super) fn a_rollback_with_delay_waits(harness: &dyn Harness) {
     harness.pass(3 * SECOND);
     assert_eq!(harness.state(&id), MessageState::Ready);
     assert_eq!(consumer.take().attempts, 1);
+}
+
+pub(super) fn the_longest_wait_ends_at_a_time_that_can_be_written(harness: &dyn Harness) {
+    let (queue, capabilities) = (harness.queue(), harness.queue().capabilities());
+    harness.put(message("put back"));
+    let mut consumer = harness.consumer();
+    let delivery = consumer.take();
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::MAX, "never", false)).expect("put back");
+    if capabilities.edits {
+        let edited = harness.put(message("edited"));
+        assert_eq!(queue.edit(&edited, &Edit::default().delay(Duration::MAX)).expect("edit"), Edited::Changed);
+    }
+    let mut times: Vec<_> = queue.list(&Filter::all()).expect("list").iter().map(|message| message.until).collect();
+    if capabilities.pauses {
+        queue.pause(QUEUE, Duration::MAX).expect("paused");
+        times.push(queue.stats().expect("stats").paused_until(QUEUE));
+        queue.pause(QUEUE, Duration::ZERO).expect("resumed");
+    }
+    for time in times {
+        let time = time.expect("it waits");
+        assert!(time - harness.now() > TimeDelta::days(36_500) && time.year() < 10_000, "until {time}");
+    }
 }
 
 pub(super) fn a_rollback_that_does_not_count_is_no_attempt(harness: &dyn Harness) {

@@ -13,6 +13,7 @@ use super::enqueue::{insert, queues_of};
 use super::leases::process_lock::Run;
 use super::shared::Shared;
 use super::storage::schema;
+use super::storage::values::after;
 use super::storage::writer::Durability;
 use super::{done, history, limits, unique};
 use crate::clock::{Clock as _, lock};
@@ -322,8 +323,7 @@ struct PutBack {
 
 impl PutBack {
     fn new(delay: Duration, reason: &str, counted: bool, run: Option<FailedRun>, left: bool, now: i64) -> Self {
-        let wait = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
-        let due = (wait > 0).then(|| now.saturating_add(wait));
+        let due = after(now, delay);
         let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
         Self { state, due, reason: reason.to_owned(), counted, run, left, now }
     }

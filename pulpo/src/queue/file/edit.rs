@@ -6,7 +6,7 @@ use super::counts::{self, Changes};
 use super::leases::lease::LeaseEnder;
 use super::shared::Shared;
 use super::storage::schema;
-use super::storage::values::{number, time};
+use super::storage::values::{after, number, time};
 use crate::message::{HeaderEdit, MessageId, Priority};
 use crate::queue::{Edit, Edited, MessageState};
 
@@ -78,10 +78,7 @@ pub(super) fn edit(connection: &Connection, us: &Shared, id: &MessageId, edit: &
     let moves = *queue != row.queue;
     let due = match edit.delay {
         None => row.due,
-        Some(delay) => {
-            let micros = i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
-            (micros > 0).then(|| now.saturating_add(micros))
-        }
+        Some(delay) => after(now, delay),
     };
     let state = if due.is_some() { MessageState::Delayed } else { MessageState::Ready };
     // A message that was ready and stays ready has waited all the time.

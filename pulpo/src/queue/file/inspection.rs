@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::storage::reopening::ReopeningConnection;
-use super::storage::values::at_one_moment;
+use super::storage::values::{after, at_one_moment};
 use super::storage::writer::Durability;
 use super::{FileQueue, backup, cancel, done, edit, inspect, pauses, unique};
 use crate::message::MessageId;
@@ -155,8 +155,7 @@ impl Inspection for FileQueue {
 
     fn pause(&self, queue: &str, time: Duration) -> Result<(), QueueError> {
         self.0.check()?;
-        let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let until = (micros > 0).then(|| self.0.now().saturating_add(micros));
+        let until = after(self.0.now(), time);
         let paused = queue.to_owned();
         self.0.writer.write(Durability::Synced, move |connection| pauses::set(connection, &paused, until))?;
         self.0.prefetch.release_all(&self.0).map_err(|error| self.0.error(error))?;

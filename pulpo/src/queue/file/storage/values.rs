@@ -1,5 +1,7 @@
 //! Converts times, numbers and texts to and from the columns of the database.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row};
@@ -15,6 +17,15 @@ pub(in crate::queue::file) fn micros(time: DateTime<Utc>) -> i64 {
 /// Returns microseconds since 1970, rounded up, so that nothing starts early.
 pub(in crate::queue::file) fn micros_up(time: DateTime<Utc>) -> i64 {
     micros(time) + i64::from(!time.timestamp_subsec_nanos().is_multiple_of(1000))
+}
+
+/// A thousand years, in microseconds. A wait that is much longer would end at a time that RFC 3339 cannot write.
+const LONGEST_WAIT: i64 = 31_556_952_000_000_000;
+
+/// Returns when this wait ends, rounded up, so that nothing starts early; `None` if there is none.
+pub(in crate::queue::file) fn after(now: i64, wait: Duration) -> Option<i64> {
+    let micros = i64::try_from(wait.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+    (micros > 0).then(|| now.saturating_add(micros))
 }
 
 pub(in crate::queue::file) fn time(micros: i64) -> DateTime<Utc> {
