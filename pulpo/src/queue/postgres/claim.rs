@@ -45,7 +45,7 @@ macro_rules! claim {
                 FROM ",
             $from,
             // If something is held back, `LIMITED` takes over.
-            " AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())
+            " AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now() AND began <= now() + interval '1 minute')
                 ORDER BY message.priority, message.id LIMIT $2 + 0 * coalesce((SELECT walked FROM before), 0)
                 FOR UPDATE OF message SKIP LOCKED),
             numbered AS (SELECT ctid, priority, id, alone, row_number() OVER (ORDER BY priority, id) > $3 AS ahead FROM picked),
@@ -229,7 +229,7 @@ const NEXT: Sql = "SELECT
         (SELECT min(due) FROM SCHEMA.message WHERE state = 1 AND due < 'infinity'),
         (SELECT min(until) FROM SCHEMA.pause WHERE until > now())) - now())::float8,
     extract(epoch FROM (SELECT min(lease_ends) FROM SCHEMA.message WHERE state = 2) - now())::float8,
-    EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now())";
+    EXISTS (SELECT FROM SCHEMA.held_back WHERE until > now() AND began <= now() + interval '1 minute')";
 
 /// The answer of a statement.
 pub(super) type Answer<T> = Result<Vec<T>, PostgresError>;

@@ -40,7 +40,8 @@ const CHOSEN_TO_KICK: &str = "chosen AS (SELECT id FROM (
         AND NOT EXISTS (SELECT FROM SCHEMA.message AS holder
             WHERE holder.unique_key = picked.unique_key AND holder.holds_key)
         AND NOT EXISTS (SELECT FROM SCHEMA.timed_key
-            WHERE key = picked.unique_key AND ends > clock_timestamp() AND message <> picked.id))";
+            WHERE key = picked.unique_key AND ends > clock_timestamp() AND message <> picked.id
+                AND began <= clock_timestamp() + interval '1 minute'))";
 
 const fn code(state: MessageState) -> i32 {
     match state {
@@ -97,7 +98,8 @@ pub(super) fn list(
             coalesce(due, lease_ends) AS until, coalesce(coalesce(due, lease_ends) <= now(), false) AS over,
             state = 2 AND NOT ahead AS runs,
             extract(epoch FROM (SELECT ends FROM SCHEMA.timed_key WHERE key_mode = 2 AND key = unique_key
-                AND timed_key.message = message.id AND ends > clock_timestamp()) - clock_timestamp())::float8 AS key_ends_in"
+                AND timed_key.message = message.id AND ends > clock_timestamp()
+                AND began <= clock_timestamp() + interval '1 minute') - clock_timestamp())::float8 AS key_ends_in"
     );
     let mut all = live(filter, "true").select(connection, ("SCHEMA.message", &columns), filter, texts, stored)?;
     let done = done::list(connection, filter, texts)?;

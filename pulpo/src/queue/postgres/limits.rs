@@ -14,9 +14,9 @@ use crate::queue::{Limit, LimitKeys, LimitKind, LimitScope};
 /// The end of a run in this process wakes the lanes.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-const HOLD: Sql = "INSERT INTO SCHEMA.held_back(request_type, key, until)
-    VALUES ($1, $2, now() + $3 * interval '1 microsecond')
-    ON CONFLICT (request_type, key) DO UPDATE SET until = excluded.until";
+const HOLD: Sql = "INSERT INTO SCHEMA.held_back(request_type, key, began, until)
+    VALUES ($1, $2, now(), now() + $3 * interval '1 microsecond')
+    ON CONFLICT (request_type, key) DO UPDATE SET began = excluded.began, until = excluded.until";
 
 const LET_GO: Sql = "DELETE FROM SCHEMA.held_back WHERE request_type = $1 AND (key = $2 OR $2 = '') OR until <= now()";
 

@@ -55,7 +55,8 @@ const TAKEN_BY: Sql = "SELECT coalesce(
         (SELECT holder.id FROM SCHEMA.message AS holder
             WHERE holder.unique_key = this.unique_key AND holder.holds_key AND holder.id <> this.id),
         (SELECT message FROM SCHEMA.timed_key
-            WHERE key = this.unique_key AND ends > clock_timestamp() AND message <> this.id))
+            WHERE key = this.unique_key AND ends > clock_timestamp() AND message <> this.id
+                AND began <= clock_timestamp() + interval '1 minute'))
     FROM SCHEMA.message AS this WHERE id = $1 AND unique_key IS NOT NULL";
 
 /// Returns the key as its column stores it.

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pulpo::queue::{
-    DequeueFilter, Inspection as _, Limit, LimitKind, LimitScope, NewMessage, QueueAdapter as _, Settlement, Unique,
+    DequeueFilter, Inspection as _, Limit, LimitKeys, LimitKind, LimitScope, NewMessage, QueueAdapter as _, Settlement,
+    Unique,
 };
-use pulpo::{OnDuplicate, Rate, UniqueFor};
+use pulpo::{OnDuplicate, Publication, Rate, UniqueFor};
 use pulpo_tests::postgres::PostgresServer;
 
 use super::{connect, message, schema_of};
@@ -97,4 +98,58 @@ fn thousands_of_batches_that_run_are_counted_in_a_moment() {
     queue.enqueue(vec![message("one")]).expect("enqueue");
     assert!(seat.dequeue(&limited_to(RUNS), Duration::ZERO).expect("counted").is_none());
     assert!(seat.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("counted").is_some());
+}
+
+/// As if the server's clock had been ahead by this much when they were written, and was corrected.
+fn set_clock_back(server: &PostgresServer, schema: &str, time: &str) {
+    let sql = |table: &str, end: &str| {
+        format!("UPDATE {schema}.{table} SET began = began + interval '{time}', {end} = {end} + interval '{time}'")
+    };
+    let _ = server.psql(&sql("held_back", "until"));
+    let _ = server.psql(&sql("timed_key", "ends"));
+}
+
+#[test]
+fn a_clock_of_the_server_that_goes_back_ends_what_is_held_back() {
+    let server = PostgresServer::shared();
+    for limits in [Vec::new(), vec![Limit::new(LimitScope::handler(["type"], false), LimitKind::Running(5))]] {
+        let url = server.fresh_url();
+        let (schema, queue) = (schema_of(&url), connect(&url));
+        let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        let filter = DequeueFilter::all().limits(limits);
+        let mut is_held = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue").is_none();
+        for key in [None, Some("key")] {
+            queue.enqueue(vec![message("one").limit_keys(LimitKeys::of("key"))]).expect("enqueue");
+            queue.hold_back("type", key, HOUR).expect("held back");
+            set_clock_back(&server, &schema, "30 seconds");
+            assert!(is_held(), "a little back changes little");
+            set_clock_back(&server, &schema, "1 year");
+            assert!(!is_held(), "{key:?} is held back for a year");
+            queue.hold_back("type", key, HOUR).expect("held back again");
+            queue.enqueue(vec![message("two").limit_keys(LimitKeys::of("key"))]).expect("enqueue");
+            assert!(is_held());
+            queue.hold_back("type", key, Duration::ZERO).expect("no longer");
+            assert!(!is_held());
+        }
+    }
+}
+
+#[test]
+fn a_clock_of_the_server_that_goes_back_frees_the_keys_that_are_taken_for_a_time() {
+    let server = PostgresServer::shared();
+    let url = server.fresh_url();
+    let (schema, queue) = (schema_of(&url), connect(&url));
+    let timed = || message("one").unique(Unique::new("key").unique_for(UniqueFor::Time(HOUR)));
+    let publish = || queue.enqueue(vec![timed()]).expect("enqueue").remove(0);
+    let first = publish();
+    assert_eq!(first.publication, Publication::New);
+    set_clock_back(&server, &schema, "30 seconds");
+    assert_eq!(publish().publication, Publication::Kept);
+    set_clock_back(&server, &schema, "1 year");
+    let has_key = |id| queue.peek(id).expect("peek").expect("it waits").has_key;
+    assert!(!has_key(&first.id));
+    let second = publish();
+    assert_eq!((second.publication, has_key(&second.id)), (Publication::New, true));
+    assert_eq!(publish().publication, Publication::Kept);
+    assert_eq!(queue.key_taken_by(&first.id).expect("asked"), Some(second.id));
 }

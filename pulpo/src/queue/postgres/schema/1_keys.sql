@@ -9,10 +9,13 @@ CREATE UNIQUE INDEX message_key ON SCHEMA.message(unique_key) WHERE holds_key;
 CREATE INDEX message_key_remembered ON SCHEMA.message(unique_key, id)
     WHERE key_mode = 1 AND holds_key IS NULL AND state < 2;
 
--- Keys that are held for a fixed time, which may outlive their messages.
+-- Keys that are held for a fixed time, which may outlive their messages. If one began
+-- more than a minute from now, the server's clock was set back since then, and it is
+-- free.
 CREATE TABLE SCHEMA.timed_key(
     key text COLLATE "C" PRIMARY KEY,
     message bigint NOT NULL,
+    began timestamptz NOT NULL,
     ends timestamptz NOT NULL);
 CREATE INDEX timed_key_message ON SCHEMA.timed_key(message);
 CREATE INDEX timed_key_ends ON SCHEMA.timed_key(ends);
@@ -95,7 +98,8 @@ BEGIN
                 FROM SCHEMA.message WHERE unique_key = new_key AND holds_key;
             is_timed := holder IS NULL OR gives_way;
             IF is_timed THEN
-                SELECT message INTO kept_id FROM SCHEMA.timed_key WHERE key = new_key AND ends > clock_timestamp();
+                SELECT message INTO kept_id FROM SCHEMA.timed_key
+                    WHERE key = new_key AND ends > clock_timestamp() AND began <= clock_timestamp() + interval '1 minute';
             ELSE
                 kept_id := holder;
             END IF;
@@ -140,7 +144,8 @@ BEGIN
         SELECT new_queue, new_type, is_delayed::integer, new_priority, CASE WHEN is_delayed THEN new_due END,
             greatest(new_due, now()), new_ttr, new_text, new_limit_key, new_key, new_mode, true, new_expires
         WHERE attempt > 1
-            OR NOT EXISTS (SELECT FROM SCHEMA.timed_key WHERE key = new_key AND ends > clock_timestamp())
+            OR NOT EXISTS (SELECT FROM SCHEMA.timed_key
+                WHERE key = new_key AND ends > clock_timestamp() AND began <= clock_timestamp() + interval '1 minute')
         ON CONFLICT (unique_key) WHERE holds_key DO NOTHING RETURNING id INTO kept_id;
         IF kept_id IS NULL THEN
             -- It is taken, or another transaction was faster.
@@ -149,10 +154,10 @@ BEGIN
         -- A timed key may have been taken in the meantime, by a transaction that
         -- waited for the place in the index like this one.
         IF new_mode = 2 THEN
-            INSERT INTO SCHEMA.timed_key AS taken(key, message, ends)
-            VALUES (new_key, kept_id, clock_timestamp() + new_time * interval '1 microsecond')
-            ON CONFLICT (key) DO UPDATE SET message = excluded.message, ends = excluded.ends
-                WHERE taken.ends <= clock_timestamp();
+            INSERT INTO SCHEMA.timed_key AS taken(key, message, began, ends)
+            VALUES (new_key, kept_id, clock_timestamp(), clock_timestamp() + new_time * interval '1 microsecond')
+            ON CONFLICT (key) DO UPDATE SET message = excluded.message, began = excluded.began, ends = excluded.ends
+                WHERE taken.ends <= clock_timestamp() OR taken.began > clock_timestamp() + interval '1 minute';
             IF FOUND THEN
                 UPDATE SCHEMA.message SET holds_key = NULL WHERE id = kept_id;
                 DELETE FROM SCHEMA.timed_key WHERE key = ANY (ARRAY(SELECT key FROM SCHEMA.timed_key
@@ -160,7 +165,8 @@ BEGIN
                 RETURN;
             END IF;
         ELSE
-            PERFORM FROM SCHEMA.timed_key WHERE key = new_key AND ends > clock_timestamp();
+            PERFORM FROM SCHEMA.timed_key
+                WHERE key = new_key AND ends > clock_timestamp() AND began <= clock_timestamp() + interval '1 minute';
             IF NOT FOUND THEN
                 RETURN;
             END IF;

@@ -21,10 +21,12 @@ END
 $forget_starts$;
 
 -- Request types that are held back until this time; with a key, only the messages
--- with that key.
+-- with that key. If it began more than a minute from now, the server's clock was set
+-- back since then, and it holds nothing.
 CREATE TABLE SCHEMA.held_back(
     request_type text COLLATE "C" NOT NULL,
     key text COLLATE "C" NOT NULL,
+    began timestamptz NOT NULL,
     until timestamptz NOT NULL,
     PRIMARY KEY (request_type, key));
 
@@ -483,7 +485,8 @@ BEGIN
 
     -- Most claims find room in all limits, or what they want among the first
     -- messages. Batches are rare, and so is anything that is held back.
-    IF joins IS NULL AND NOT takes_batches AND NOT EXISTS (SELECT FROM SCHEMA.held_back WHERE until > moment) THEN
+    IF joins IS NULL AND NOT takes_batches AND NOT EXISTS (SELECT FROM SCHEMA.held_back
+            WHERE until > moment AND began <= moment + interval '1 minute') THEN
         IF single_types = '{}' AND single_queues = '{}' THEN
             RETURN QUERY SELECT first.*, NULL::float8, NULL::boolean
                 FROM SCHEMA.claim_roomy(kinds, limits, used, at_once, most, token, moment, never_ahead) AS first;
@@ -509,7 +512,8 @@ BEGIN
     FOR k IN SELECT kind->>'queue' AS queue, kind->>'type' AS type, (kind->>'is_keyed')::boolean AS is_keyed,
             (kind->>'is_limited')::boolean AS is_limited FROM jsonb_array_elements(kinds) AS kind LOOP
         SELECT array_agg(key) AS keys, min(extract(epoch FROM until))::numeric AS wake, bool_or(key = '') AS is_all INTO m
-            FROM SCHEMA.held_back WHERE held_back.request_type = k.type AND until > moment;
+            FROM SCHEMA.held_back WHERE held_back.request_type = k.type AND until > moment
+                AND began <= moment + interval '1 minute';
         held_keys := coalesce(m.keys, '{}');
         IF m.wake IS NOT NULL THEN
             used := used || jsonb_build_object('wake', least((used->>'wake')::numeric, m.wake));
