@@ -7,6 +7,8 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 pub use crate::keys::{LimitKeys, Unique};
 use crate::message::MessageId;
 
@@ -344,6 +346,18 @@ pub trait Consumer: Send {
     /// # Errors
     /// If the queue cannot be reached.
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError>;
+
+    /// Returns when [`dequeue`](Self::dequeue) may find a message, if it finds none now: when a delay, a pause or a
+    /// lease ends, or a limit lets a message start. `None` if only a publication can change that, or if the queue
+    /// cannot tell. The test kit moves its clock to this time.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    #[doc(hidden)]
+    fn next_start(&mut self, filter: &DequeueFilter) -> Result<Option<DateTime<Utc>>, QueueError> {
+        let _ = filter;
+        Ok(None)
+    }
 
     /// Ends the lease and carries out the settlement.
     ///

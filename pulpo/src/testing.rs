@@ -475,8 +475,10 @@ impl TestPulpo {
         }
     }
 
-    /// Works for this long: runs what is due, moves the clock to the next due
-    /// message, and so on. Returns each message that was run.
+    /// Works for this long: runs what is due, moves the clock to the time at
+    /// which the next message may start, and so on. A message may wait for its
+    /// delay, its next attempt, a `rate`, or the end of a `hold_back`. Returns
+    /// each message that was run.
     ///
     /// # Panics
     /// As [`drain`](Self::drain).

@@ -20,7 +20,7 @@ use crate::message::{Incoming, MessageId};
 use crate::queue::{
     ActivityLog, Cancelled, Capabilities, Consumer, Delivery, DequeueFilter, Edit, Edited, Enqueued, Filter,
     Inspection, Keeping, Lease, NewMessage, OutboxIds, QueueAdapter, QueueError, ScheduleStore, Settlement, Stats,
-    StoredMessage, Workers,
+    StoredMessage, Survey, Workers,
 };
 use crate::registry::{Handler, Registry};
 use crate::state::interleave;
@@ -312,6 +312,10 @@ impl Inspection for FaultyQueue {
         self.queue.list(filter)
     }
 
+    fn survey(&self, filter: &Filter, texts: bool) -> Result<Survey, QueueError> {
+        self.queue.survey(filter, texts)
+    }
+
     fn stats(&self) -> Result<Stats, QueueError> {
         self.queue.stats()
     }
@@ -322,6 +326,10 @@ impl Inspection for FaultyQueue {
 
     fn kick(&self, filter: &Filter) -> Result<u64, QueueError> {
         self.queue.kick(filter)
+    }
+
+    fn key_taken_by(&self, id: &MessageId) -> Result<Option<MessageId>, QueueError> {
+        self.queue.key_taken_by(id)
     }
 
     fn delete(&self, filter: &Filter) -> Result<u64, QueueError> {
@@ -554,6 +562,10 @@ impl Consumer for FaultyConsumer {
                 Err(QueueError::Unavailable { doing: format!("settle {}", lease.id), source: no_answer() })
             }
         }
+    }
+
+    fn next_start(&mut self, filter: &DequeueFilter) -> Result<Option<DateTime<Utc>>, QueueError> {
+        self.consumer.next_start(filter)
     }
 
     fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::blocking;
 use super::faults::Faults;
 use super::recorder::Recorder;
@@ -11,7 +13,7 @@ use super::run::Run;
 use crate::clock::{Clock as _, ManualClock, lock};
 use crate::context::Cancellation;
 use crate::instance::{Pulpo, scoped};
-use crate::queue::{Filter, MessageState, QueueAdapter as _};
+use crate::queue::QueueAdapter as _;
 use crate::registry::Registry;
 use crate::schedule::Overlap;
 use crate::state::States;
@@ -91,7 +93,7 @@ impl Kit {
                 self.prune()?;
                 return Ok(runs);
             }
-            self.clock.advance(self.next_due().into_iter().chain(scheduled).fold(left, Duration::min));
+            self.clock.advance(self.next_start(&runtime)?.into_iter().chain(scheduled).fold(left, Duration::min));
         }
     }
 
@@ -142,11 +144,13 @@ impl Kit {
         (next - known.now).to_std().ok()
     }
 
-    /// Returns the time until the next delayed message becomes ready.
-    fn next_due(&self) -> Option<Duration> {
-        let delayed = self.pulpo.queue().list(&Filter::all().state(MessageState::Delayed));
-        let earliest = delayed.ok()?.into_iter().filter_map(|message| message.until).min()?;
-        (earliest - self.clock.now()).to_std().ok()
+    /// Returns the time until a message may start: its delay or the pause of its queue ends, or a limit lets it start.
+    fn next_start(&self, runtime: &Runtime) -> Result<Option<Duration>, StepError> {
+        let worker = worker_with(&self.pulpo, lock(&self.states).clone(), runtime)?;
+        let next = worker.next_start()?;
+        // A clock that does not move must not cause an endless loop.
+        let wait = |next: DateTime<Utc>| (next - self.clock.now()).to_std().ok().filter(|wait| !wait.is_zero());
+        Ok(next.map(|next| wait(next).unwrap_or(Duration::from_millis(1))))
     }
 
     fn run_due(&self, runtime: &Runtime) -> Result<Vec<Run>, StepError> {

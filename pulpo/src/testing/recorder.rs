@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::run::{Run, Settled};
 use crate::clock::{ManualClock, lock};
 use crate::keys::Publication;
@@ -339,6 +341,10 @@ impl Consumer for RecordingConsumer {
         let (request_type, attempt) = self.taken.get(&lease.id).cloned().unwrap_or_default();
         record.runs.push(Run::new(lease.id.clone(), request_type, attempt, settled));
         result
+    }
+
+    fn next_start(&mut self, filter: &DequeueFilter) -> Result<Option<DateTime<Utc>>, QueueError> {
+        self.consumer.next_start(filter)
     }
 
     fn touch(&mut self, leases: &[Lease]) -> Result<Vec<Lease>, QueueError> {

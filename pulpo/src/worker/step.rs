@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::Worker;
 use super::error::WorkError;
 use super::lane::Lane;
@@ -47,6 +49,13 @@ impl Worker {
         // A test checks the result at once.
         lane.flush();
         Ok(true)
+    }
+
+    /// Returns when a message may start, if none may start now; `None` if only a publication can change that.
+    pub(crate) fn next_start(&self) -> Result<Option<DateTime<Utc>>, StepError> {
+        let shared = self.share(Vec::new())?;
+        let mut consumer = shared.queue.consumer(&shared.queues).map_err(WorkError::Queue)?;
+        Ok(consumer.next_start(&shared.filter()).map_err(WorkError::Queue)?)
     }
 
     /// Checks only the states of the handler that is to run: a test provides what it needs, and not what all other

@@ -8,6 +8,7 @@ mod contexts;
 mod defaults;
 mod inline;
 mod jobs;
+mod limits;
 mod past;
 mod relay;
 mod running;

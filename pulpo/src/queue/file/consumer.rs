@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::activity::Event;
@@ -17,7 +18,7 @@ use super::storage::values::after;
 use super::storage::writer::Durability;
 use super::{done, history, limits, unique};
 use crate::clock::{Clock as _, lock};
-use crate::queue::prefetch::{Found, Lane, Leased};
+use crate::queue::prefetch::{self, Found, Lane, LeaseRequest, Leased, Look};
 use crate::queue::{
     AttemptOutcome, Consumer, Delivery, DequeueFilter, FailedRun, Lease, MessageState, NewMessage, QueueError,
     Settlement,
@@ -403,6 +404,17 @@ impl Drop for FileConsumer {
 impl Consumer for FileConsumer {
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.take(filter, wait)
+    }
+
+    fn next_start(&mut self, filter: &DequeueFilter) -> Result<Option<DateTime<Utc>>, QueueError> {
+        self.shared.check()?;
+        let (queues, filter) = (self.lane.queues().clone(), filter.clone());
+        let request = LeaseRequest { queues, filter, at_once: 1, ahead: 0 };
+        let look = prefetch::LeaseStore::look(&self.shared, &request);
+        match look.map_err(|error| self.shared.error(error))? {
+            Look::NothingBefore(next) => Ok(next),
+            Look::Unknown => Ok(Some(self.shared.clock.now())),
+        }
     }
 
     fn settle(&mut self, lease: &Lease, settlement: &mut Settlement) -> Result<(), QueueError> {
