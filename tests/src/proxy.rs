@@ -1,4 +1,4 @@
-//! TCP proxies that cut connections after an exact number of bytes, slow them down, hold answers back, or count what
+//! TCP proxies that cut connections after an exact number of bytes or before a word, slow them down, hold answers back, or count what
 //! waits for an answer.
 
 use std::io::{Read as _, Write as _};
@@ -475,5 +475,54 @@ fn forward_rewritten(client: &TcpStream, server: &TcpStream, rewrite: fn(&str) -
             }
         }
         let _ = to_client.shutdown(Shutdown::Both);
+    });
+}
+
+/// Forwards connections to a server until it is dropped, and cuts each one before the server's first answer with a certain
+/// word arrives.
+#[derive(Debug)]
+pub struct CuttingProxy {
+    acceptor: Acceptor,
+}
+
+impl CuttingProxy {
+    /// Starts a proxy for the server on this port of 127.0.0.1. The word may not be empty.
+    ///
+    /// # Panics
+    /// Panics if it cannot listen.
+    #[must_use]
+    pub fn start(upstream: u16, word: &'static str) -> Self {
+        Self { acceptor: Acceptor::between(upstream, move |client, server| forward_until(client, server, word)) }
+    }
+
+    /// Returns the port on which it listens, on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.acceptor.port
+    }
+}
+
+fn forward_until(client: &TcpStream, server: &TcpStream, word: &'static str) {
+    let clones = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
+    let (Some((mut asks, mut to_server)), Some((mut to_client, mut says))) = (clones(), clones()) else { return };
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut asks, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        // The end of what was said, since the word may arrive in parts.
+        let mut tail = Vec::new();
+        while let Ok(count @ 1..) = says.read(&mut buffer) {
+            tail.extend_from_slice(&buffer[..count]);
+            let has_word = tail.windows(word.len()).any(|part| part == word.as_bytes());
+            tail.drain(..tail.len().saturating_sub(word.len() - 1));
+            if has_word || to_client.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+        for stream in [&to_client, &says] {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     });
 }

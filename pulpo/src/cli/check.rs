@@ -91,12 +91,9 @@ pub(super) fn run(
         Some(path) => Some(deploys::against(path, &registry, &arguments.allow_removed, open)?),
         None => None,
     };
-    // Findings that need no queue are reported even if the queue does not answer.
-    let (waiting, unanswered) = match arguments.queue.then(|| waiting::look(&registry, open)) {
-        None => (None, None),
-        Some(Ok(waiting)) => (Some(waiting), None),
-        Some(Err(error)) => (Some(waiting::Waiting::unreadable(&*error)), Some(error)),
-    };
+    // Findings are reported even if the queue does not answer, or goes away.
+    let (waiting, unanswered) = arguments.queue.then(|| waiting::look(&registry, open)).unzip();
+    let unanswered = unanswered.flatten();
     let faults = problems.len()
         + compared.as_ref().map_or(0, |compared| compared.changes.len())
         + waiting.as_ref().map_or(0, waiting::Waiting::troubles);
@@ -124,7 +121,7 @@ pub(super) fn run(
         if let Some(compared) = &compared {
             compared.print(out)?;
         }
-        if let Some(waiting) = waiting.as_ref().filter(|_| unanswered.is_none()) {
+        if let Some(waiting) = waiting.as_ref().filter(|waiting| unanswered.is_none() || waiting.seen() > 0) {
             waiting.print(out)?;
         }
         if let Some((path, jobs)) = updated {

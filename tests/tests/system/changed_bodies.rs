@@ -1,7 +1,9 @@
 //! A body that changes between two versions of a program: the change is found before the deploy,
 //! and does no harm while both versions run.
 
+use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::{CommandOutput, Running, Sandbox};
+use pulpo_tests::proxy::CuttingProxy;
 use pulpo_tests::wait::until;
 use serde_json::{Value, json};
 
@@ -321,6 +323,44 @@ fn a_queue_that_empties_during_the_check_causes_no_error() {
         stop(worker);
         checks > 1
     });
+}
+
+#[test]
+fn a_queue_that_goes_away_hides_nothing_that_was_decoded() {
+    const WORD: &str = "here it ends";
+    let place = Sandbox::with_postgres();
+    let line = |id: u64| {
+        let to = if id == 25 { WORD } else { "ada" };
+        json!({ "header": { "request_type": "order" }, "body": { "id": id, "to": to } }).to_string()
+    };
+    let lines: Vec<_> = (0..150).map(line).collect();
+    std::fs::write(place.path("messages"), lines.join("\n")).expect("written");
+    let said = place.run(FIRST, &["publish", "--messages", "@messages"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    // The connection is cut in the second page of the list, each time.
+    let proxy = CuttingProxy::start(PostgresServer::shared().port(), WORD);
+    let (_, schema) = place.database();
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?schema={schema}&sslmode=disable", proxy.port());
+    let check = |more: &[&str]| {
+        let mut command = place.command(THIRD, &[&["check", "--queue"], more].concat());
+        place.to_end(command.env("PULPO_QUEUE", &url))
+    };
+    let said = check(&[]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    for expected in [
+        "order: body: missing field `recipient`: 100 messages would be buried",
+        "not seen: 50 messages: the queue no longer answers: ",
+        "decoded 100 messages that wait",
+    ] {
+        assert!(said.out.contains(expected), "{expected}: {}", said.out);
+    }
+    assert!(said.err.contains("2 problems, one of them with `--queue`: "), "{}", said.err);
+    let said = check(&["--json"]);
+    let all = as_json(&said);
+    assert_eq!((said.code, &all["ok"], &all["queue"]["looked_at"]), (1, &json!(false), &json!(100)), "{all}");
+    assert_eq!(all["queue"]["would_be_buried"][0]["messages"], 100, "{all}");
+    let unseen = all["queue"]["not_seen"][0].as_str().unwrap_or_default();
+    assert!(unseen.starts_with("50 messages: the queue no longer answers: "), "{all}");
 }
 
 #[test]

@@ -28,25 +28,19 @@ pub(super) struct Waiting {
     unseen: Vec<String>,
 }
 
-pub(super) fn look(registry: &Registry, open: Open<'_>) -> Result<Waiting, Box<dyn Error>> {
-    let pulpo = open()?;
+/// Decodes what waits. If the queue does not answer, or no longer, that is the error beside what was found until then.
+pub(super) fn look(registry: &Registry, open: Open<'_>) -> (Waiting, Option<Box<dyn Error>>) {
     let mut found = Waiting::default();
-    let before = count(&pulpo)?;
-    match each_waiting(&pulpo, |message| found.add(registry, message)) {
-        Ok(()) => {}
-        Err(error) if error.is_transient() => return Err(error.into()),
-        Err(error) => {
-            let left = before.saturating_sub(found.seen);
-            found.unseen.push(format!("{left} messages: this queue cannot list what waits: {error}"));
-            return Ok(found);
-        }
+    let mut before = None;
+    let looked = open().and_then(|pulpo| found.look(registry, &pulpo, &mut before));
+    if let Err(error) = &looked {
+        let error = chain(&**error);
+        found.unseen.push(match before.map(|before: u64| before.saturating_sub(found.seen)) {
+            Some(left @ 1..) if found.seen > 0 => format!("{}: the queue no longer answers: {error}", messages(left)),
+            _ => format!("the queue: {error}"),
+        });
     }
-    // Workers may finish messages during the listing, and new ones may arrive: neither is a fault.
-    let unseen = before.min(count(&pulpo)?).saturating_sub(found.seen);
-    if unseen > 0 {
-        found.unseen.push(format!("{unseen} messages that this queue does not show"));
-    }
-    Ok(found)
+    (found, looked.err())
 }
 
 /// Returns the number of messages that wait or are running.
@@ -70,9 +64,24 @@ pub(super) fn each_waiting(pulpo: &Pulpo, mut look: impl FnMut(&StoredMessage)) 
 }
 
 impl Waiting {
-    /// Creates the result for a queue that cannot be opened or does not answer.
-    pub(super) fn unreadable(error: &(dyn Error + 'static)) -> Self {
-        Self { unseen: vec![format!("the queue: {}", chain(error))], ..Self::default() }
+    /// Decodes what waits. `before` is set to the number of messages at the beginning.
+    fn look(&mut self, registry: &Registry, pulpo: &Pulpo, before: &mut Option<u64>) -> Result<(), Box<dyn Error>> {
+        let all = *before.insert(count(pulpo)?);
+        match each_waiting(pulpo, |message| self.add(registry, message)) {
+            Ok(()) => {}
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => {
+                let left = messages(all.saturating_sub(self.seen));
+                self.unseen.push(format!("{left}: this queue cannot list what waits: {error}"));
+                return Ok(());
+            }
+        }
+        // Workers may finish messages during the listing, and new ones may arrive: neither is a fault.
+        let unseen = all.min(count(pulpo)?).saturating_sub(self.seen);
+        if unseen > 0 {
+            self.unseen.push(format!("{} that this queue does not show", messages(unseen)));
+        }
+        Ok(())
     }
 
     fn add(&mut self, registry: &Registry, message: &StoredMessage) {
@@ -108,6 +117,11 @@ impl Waiting {
         *self.buried.entry((job, path, reason)).or_default() += 1;
     }
 
+    /// Returns the number of messages that were decoded.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// Returns the number of different faults.
     pub(super) fn troubles(&self) -> usize {
         self.buried.len() + self.unknown.len() + self.unseen.len()
@@ -127,23 +141,27 @@ impl Waiting {
     }
 
     pub(super) fn print(&self, out: &mut dyn Write) -> std::io::Result<()> {
-        let number = |count: u64| if count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
         // A message that cannot be read has no job, and a fault may have no path.
         let part = |text: &str| if text.is_empty() { String::new() } else { format!("{text}: ") };
         for ((job, path, reason), count) in &self.buried {
-            let line = format!("{}{}{reason}: {} would be buried", part(job), part(path), number(*count));
+            let line = format!("{}{}{reason}: {} would be buried", part(job), part(path), messages(*count));
             writeln!(out, "{}", show::visible(&line))?;
         }
         for (job, count) in &self.unknown {
-            let number = number(*count);
+            let number = messages(*count);
             let line = format!("{}no handler in this program: {number} would wait, and then be buried", part(job));
             writeln!(out, "{}", show::visible(&line))?;
         }
         for unseen in &self.unseen {
             writeln!(out, "not seen: {}", show::visible(unseen))?;
         }
-        writeln!(out, "decoded {} that wait", number(self.seen))
+        writeln!(out, "decoded {} that wait", messages(self.seen))
     }
+}
+
+/// Writes a number of messages.
+fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
 /// Removes list indices from a path, so that messages with one fault are counted together.
