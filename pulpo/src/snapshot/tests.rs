@@ -106,6 +106,13 @@ fn a_damaged_snapshot_is_refused_with_its_line() {
         ("body.id: u64", "body.id: as body.other\nbody.other: as body.id", "line 5: expected a path above `body.id`"),
         ("body.pay.Cash: unit\n", "", "line 6: expected the variants of `body.pay`"),
         ("body.pay: one of\n", "", "line 6: expected a line for `body.pay`"),
+        (
+            "body.id: u64",
+            "body.id: list",
+            "line 5: expected a line for `body.id[]` below the one for `body.id`, got none",
+        ),
+        ("body.id: u64", "body.id: u64, another name of no", "line 5: expected a line for the field `no`, of which"),
+        ("body.pay: one of", "body.pay: u64", "line 7: expected no line for `body.pay.Cash` beside `body.pay: u64`"),
         ("job b", "  job b", "line 9: expected a path"),
         ("body: text\n", "body: text\nexample {\"id\": 7\n", "line 11: expected a body as JSON behind `example`"),
         ("body: text\n", "body: text\nexample text\n", "line 11: expected a body as JSON behind `example`"),

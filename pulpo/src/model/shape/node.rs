@@ -11,6 +11,9 @@ pub(super) const WORD: &str = "text";
 /// The maximum length of a list of fixed length; a longer one is opaque.
 pub(super) const MOST_PARTS: usize = 1024;
 
+/// The maximum depth of a node, in steps; deeper ones are opaque.
+pub(super) const MOST_STEPS: usize = 64;
+
 /// The length up to which is tried how long a text, a list or a map may be.
 pub(super) const LONG: usize = 1024;
 

@@ -8,7 +8,7 @@ use std::fmt;
 use serde_json::Value;
 
 #[cfg(feature = "cli")]
-use super::node::{LONG, MOST_PARTS, VALUES, leads_to};
+use super::node::{LONG, MOST_PARTS, MOST_STEPS, VALUES, leads_to};
 use super::{Kind, Node, Shape};
 
 /// Writes a step to the field of this name, in quotes if it could be misread.
@@ -106,8 +106,28 @@ impl Shape {
 
     #[cfg(feature = "cli")]
     fn fault_at(&self, path: &str, node: &Node) -> Option<String> {
-        if let Some((above, _)) = last_step(path).filter(|(above, _)| !self.0.contains_key(*above)) {
-            return Some(format!("expected a line for `{above}` beside the one for `{path}`, got none"));
+        if let Some((above, step)) = last_step(path) {
+            let Some(node_above) = self.0.get(above) else {
+                return Some(format!("expected a line for `{above}` beside the one for `{path}`, got none"));
+            };
+            if !has_step(&node_above.kind, step) {
+                return Some(format!("expected no line for `{path}` beside `{above}: {node_above}`"));
+            }
+            if let Some(name) = &node.alias_of {
+                let own = self.0.get(&format!("{above}{}", field(name)));
+                if own.is_none_or(|own| own.alias_of.is_some()) {
+                    return Some(format!("expected a line for the field `{name}`, of which `{path}` is another name"));
+                }
+            }
+        }
+        let parts = match &node.kind {
+            Kind::List => Some("[]"),
+            Kind::Map => Some(".*"),
+            Kind::Tuple(1..) => Some("[0]"),
+            _ => None,
+        };
+        if let Some(part) = parts.map(|part| format!("{path}{part}")).filter(|part| !self.0.contains_key(part)) {
+            return Some(format!("expected a line for `{part}` below the one for `{path}`, got none"));
         }
         match &node.kind {
             // A type that is an option of itself reads `null` alone.
@@ -133,6 +153,21 @@ impl Shape {
                 _ => None,
             })
             .collect()
+    }
+}
+
+/// Returns whether a value of this kind has parts at such a step.
+#[cfg(feature = "cli")]
+fn has_step(kind: &Kind, step: &str) -> bool {
+    match kind {
+        Kind::Object | Kind::Enum | Kind::Adjacent { .. } => step.starts_with('.') && step != ".*",
+        Kind::Map => step == ".*",
+        Kind::List => step == "[]",
+        Kind::Tuple(len) => {
+            let index = step.strip_prefix('[').and_then(|index| index.strip_suffix(']'));
+            index.and_then(|index| index.parse().ok()).is_some_and(|index: usize| index < *len)
+        }
+        _ => false,
     }
 }
 
@@ -249,10 +284,13 @@ pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
 #[cfg(feature = "cli")]
 fn is_path(text: &str) -> bool {
     let mut rest = text.strip_prefix("body");
-    while let Some(steps) = rest.filter(|steps| !steps.is_empty()) {
-        rest = behind_step(steps);
+    for _ in 0..MOST_STEPS {
+        rest = match rest {
+            Some(steps) if !steps.is_empty() => behind_step(steps),
+            rest => return rest.is_some(),
+        };
     }
-    rest.is_some()
+    rest == Some("")
 }
 
 /// Returns the steps behind the first one.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::bodies::TEXTS;
-use super::node::MOST_PARTS;
+use super::node::{MOST_PARTS, MOST_STEPS};
 use super::text::field;
 use super::{Kind, Node, Shape};
 use crate::decode::{
@@ -12,9 +12,8 @@ use crate::decode::{
 };
 use crate::guard;
 
-/// The maximum number of nodes, and their depth; the rest is opaque.
+/// The maximum number of nodes; the rest is opaque.
 const MOST_NODES: usize = 4096;
-const MOST_STEPS: usize = 64;
 
 /// One step from a node to one of its parts.
 #[derive(Clone, Debug)]
@@ -98,6 +97,8 @@ impl Traced {
                     let before = next.above.iter().find(|(name, _)| *name == visitor && look.has_parts());
                     match before {
                         Some((_, path)) => Some(Kind::Recursive(path.clone())),
+                        // Its parts are not looked at, so it is not shown that it has any.
+                        None if panicked && look.has_parts() => Some(Kind::Opaque),
                         None if panicked => look.kind(),
                         None => match self.adjacent(&next, look, visitor) {
                             Some((kind, variants)) => {

@@ -136,6 +136,12 @@ fn a_line_of_another_form_is_refused() {
     ] {
         assert_eq!(read_line(line), None, "{line}");
     }
+    // Deeper than a shape is.
+    for (steps, is_read) in [(64, true), (65, false), (100_000, false)] {
+        for line in [format!("body{}: u8", ".a".repeat(steps)), format!("body: as body{}", "[]".repeat(steps))] {
+            assert_eq!(read_line(&line).is_some(), is_read, "{steps}");
+        }
+    }
 }
 
 /// Reads lines, and returns the path of a fault in them.
@@ -160,6 +166,24 @@ fn a_line_that_cannot_stand_beside_the_others_is_found() {
         ("body: object\nbody.a: one of, optional", "body.a"),
         ("body: variant in t and content in c", "body"),
         ("body: list\nbody[]: as body, or null\nbody[].a: as body[]", "body[].a"),
+        // Lines that are lacking.
+        ("body: list", "body"),
+        ("body: map", "body"),
+        ("body: list of 2", "body"),
+        ("body: list of 2\nbody[1]: u8", "body"),
+        ("body: object\nbody.a: list, optional\nbody.b: u8", "body.a"),
+        // Parts of what has none, or others.
+        ("body: u8\nbody.a: u8", "body.a"),
+        ("body: text\nbody[]: u8", "body[]"),
+        ("body: map\nbody.*: u8\nbody.a: u8", "body.a"),
+        ("body: object\nbody.*: u8", "body.*"),
+        ("body: list\nbody[]: u8\nbody[0]: u8", "body[0]"),
+        ("body: list of 2\nbody[0]: u8\nbody[2]: u8", "body[2]"),
+        ("body: one of\nbody.A: unit\nbody.A.x: u8", "body.A.x"),
+        // Names of no field.
+        ("body: object\nbody.a: u8, another name of b", "body.a"),
+        ("body: object\nbody.a: u8, another name of a", "body.a"),
+        ("body: object\nbody.a: u8, another name of b\nbody.b: u8, another name of a", "body.a"),
     ] {
         assert_eq!(fault(lines).as_deref(), Some(path), "{lines}");
     }
@@ -169,6 +193,9 @@ fn a_line_that_cannot_stand_beside_the_others_is_found() {
         "body: one of\nbody.A: unit",
         "body: one of, unseen",
         "body: object, unseen\nbody.a: one of",
+        "body: list of 0",
+        "body: object\nbody.\"*\": u8",
+        "body: object\nbody.a: u8, another name of b\nbody.b: u8",
         "body: map\nbody.*: object\nbody.*.\"a.b\": u8\nbody.*.\"*\": list of 2\nbody.*.\"*\"[0]: u8",
     ] {
         assert_eq!(fault(lines), None, "{lines}");
