@@ -31,7 +31,7 @@ const MOST_JSON: usize = 16 * 1024;
 const ODD: &str = "Ä \"\n";
 
 /// Texts that some types read and others do not.
-pub(super) const TEXTS: [&str; 48] = [
+pub(super) const TEXTS: [&str; 49] = [
     WORD,
     "1970-01-01T00:00:00Z",
     "00000000-0000-0000-0000-000000000000",
@@ -76,6 +76,7 @@ pub(super) const TEXTS: [&str; 48] = [
     "a,b",
     "abcdef",
     "0123456789abcdef0123456789abcdef",
+    "67e55044-10b1-426f-9247-bb680e5fe0c8",
     "1.000000000",
     "P1Y",
     "[1]",
@@ -294,7 +295,9 @@ pub(super) fn ends(node: &Node) -> Vec<Value> {
         Kind::Value(kind) if kind == "text" && node.examples.is_empty() => {
             [Some(Value::from("")), odd(node.most.unwrap_or(LONG))].into_iter().flatten().collect()
         }
-        Kind::Value(kind) if kind == "bytes" && node.examples.is_empty() => vec![json!([])],
+        Kind::Value(kind) if kind == "bytes" && node.examples.is_empty() => {
+            vec![json!([]), json!(WORD)]
+        }
         Kind::Value(kind) if kind == "char" => vec![json!("Ä")],
         Kind::Value(kind) if kind == "f32" => vec![json!(-0.5), json!(1e30)],
         Kind::Value(kind) if kind == "f64" => vec![json!(-0.5), json!(1e300)],

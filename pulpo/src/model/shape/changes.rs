@@ -1,7 +1,8 @@
 //! Finds the bodies that a type used to read and no longer reads.
 //!
 //! The current type reads bodies that the former shape describes. Each refusal is a change; that place is then mended,
-//! so that the next change is found too.
+//! so that the next change is found too. One file: what is tried, how a refusal is read, and what is mended belong
+//! together.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +13,16 @@ use super::bodies::{Change, Made, UNKNOWN, ends, extremes, is_words};
 use super::examples::kinds;
 use super::node::leads_to;
 use super::place::{part, part_mut, place};
-use super::reading::{Refused, named, read};
+use super::reading::{Refused, named, read, read_text};
+use super::text::written;
 use super::{Kind, Node, Shape, text};
 use crate::decode::Probe;
 
 /// The maximum number of repairs of one body.
 const MOST_FAULTS: usize = 32;
+
+/// Stands for a number that does not fit into a body in memory.
+const NUMBER: &str = "a number that is written here";
 
 /// A value that a program no longer reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,33 +106,20 @@ impl Shape {
                     None => {}
                 }
             }
-            if let Some(difference) = self.narrowed_at(path, node, new) {
-                unread.add(difference);
+            // A body without a value of the former type there, such as one with `null`, says nothing either.
+            let is_found = || unread.found.keys().any(|(found, _)| leads_to(found, &place(path)));
+            if node.unseen && new.0.get(path) != Some(node) && !is_found() {
+                unread.unseen.insert(place(path));
             }
+            comparison.long_numbers(path, node, &mut unread);
             let longest = self.longest_read(path, node).filter(|_| new.0.get(path) != Some(node));
             if let Some(longest) = longest
                 && let Some(made) = self.body(path, &Change::Instead(longest.clone()))
             {
-                comparison.fault_of(&longest, &made, &mut unread);
+                comparison.fault_of((path, &longest), &made, &mut unread);
             }
         }
         unread
-    }
-
-    /// Finds a number of 128 bits that becomes narrower: such a number does not fit into a made-up body.
-    fn narrowed_at(&self, path: &str, node: &Node, new: &Shape) -> Option<Difference> {
-        let after = new.0.get(path)?;
-        let (Kind::Value(old), Kind::Value(now)) = (&node.kind, &after.kind) else { return None };
-        let is_narrower = matches!(&**old, "i128" | "u128")
-            && old != now
-            && now.strip_prefix(['i', 'u']).is_some_and(|bits| bits.parse::<u8>().is_ok());
-        is_narrower.then(|| Difference {
-            path: place(path),
-            kind: DifferenceKind::RangeNarrowed,
-            error: format!("number out of range: expected {now}, and it may be any {old}"),
-            before: Some(node.to_string()),
-            after: Some(after.to_string()),
-        })
     }
 
     /// Returns the variations of the bodies of this shape at a path. An unchanged node only has to be readable at all.
@@ -147,12 +139,32 @@ impl Shape {
         if node.kind == Kind::Opaque && node.examples.is_empty() && !self.is_unseen(path) {
             all.extend(kinds().map(Change::Instead));
         }
+        // The fields of an object may be keys of a map.
+        if node.kind == Kind::Map && node.examples.is_empty() {
+            all.extend(self.as_object(path, new).into_iter().map(Change::Instead));
+        }
         // Of maps that differ in their values alone, one is enough.
         let shows_all = node.kind == Kind::Map && self.shows_values(path);
         if !shows_all || new.0.get(path).is_none_or(|new| has_other_keys(node, new)) {
             all.extend(node.examples.iter().skip(1).cloned().map(Change::Instead));
         }
         all
+    }
+
+    /// Returns maps of this shape whose keys are the fields that an object of the new shape has.
+    fn as_object(&self, path: &str, new: &Shape) -> Vec<Value> {
+        if new.0.get(path).is_none_or(|node| node.kind != Kind::Object) {
+            return Vec::new();
+        }
+        let has_own_name = |field: &str| new.0.get(field).is_some_and(|node| node.alias_of.is_none());
+        let fields: Vec<_> = new.fields(path).into_iter().filter(|(_, field)| has_own_name(field)).collect();
+        let values = format!("{path}.*");
+        let is_anything = self
+            .0
+            .get(&values)
+            .is_some_and(|node| node.kind == Kind::Opaque && node.examples.is_empty() && !node.unseen);
+        let values = if is_anything { kinds().to_vec() } else { self.part(&values).into_iter().collect() };
+        values.into_iter().map(|value| fields.iter().map(|(name, _)| (name.clone(), value.clone())).collect()).collect()
     }
 
     /// Returns whether the former type itself may have refused the value at this place.
@@ -383,10 +395,35 @@ impl Comparison<'_> {
         }
     }
 
-    /// Finds whether a value in a body is refused as a whole; its parts are tried in other bodies.
-    fn fault_of(&self, value: &Value, made: &Made, unread: &mut Unread) {
+    /// Finds whether a number of 128 bits becomes narrower. It is written into the text of a body, since it does not fit
+    /// into one in memory.
+    fn long_numbers(&self, path: &str, node: &Node, unread: &mut Unread) {
+        if self.new.0.get(path) == Some(node) {
+            return;
+        }
+        for number in long_numbers(&node.kind) {
+            let Some(made) = self.old.body(path, &Change::Instead(Value::from(NUMBER))) else { return };
+            let text = written(&made.value, &self.first).replacen(&Value::from(NUMBER).to_string(), &number, 1);
+            let Err(refused) = read_text(self.probe, &text) else { continue };
+            let place = place(path);
+            let is_known = unread.found.keys().any(|(found, _)| leads_to(found, &place));
+            if refused.path == place && !is_known && !made.is_unsure {
+                let shown = |shape: &Shape| shape.0.get(path).map(ToString::to_string);
+                let (kind, before, after) = (DifferenceKind::RangeNarrowed, shown(self.old), shown(self.new));
+                unread.add(Difference { path: place, kind, error: refused.error, before, after });
+            }
+        }
+    }
+
+    /// Finds whether a value in a body is refused as a whole, or a part of it that is equal to the first one of a list and
+    /// behind it; other parts are tried in other bodies.
+    fn fault_of(&self, (path, value): (&str, &Value), made: &Made, unread: &mut Unread) {
         let Err(refused) = read(self.probe, &made.value, &self.first) else { return };
-        if part(&made.value, &refused.path) != Some(value) {
+        let behind_first = || {
+            let index = refused.path.strip_prefix(&format!("{}[", place(path)))?.split_once(']')?.0;
+            index.parse().ok().filter(|index: &usize| *index > 0)
+        };
+        if part(&made.value, &refused.path) != Some(value) && behind_first().is_none() {
             return;
         }
         let difference = self.old.difference(&made.value, &refused, self.new);
@@ -395,6 +432,15 @@ impl Comparison<'_> {
         } else {
             unread.add(difference);
         }
+    }
+}
+
+/// Returns the least and the greatest number of a kind, where they do not fit into JSON in memory.
+fn long_numbers(kind: &Kind) -> Vec<String> {
+    match kind {
+        Kind::Value(name) if name == "i128" => vec![i128::MIN.to_string(), i128::MAX.to_string()],
+        Kind::Value(name) if name == "u128" => vec![u128::MAX.to_string()],
+        _ => Vec::new(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::bodies::{TEXTS, UNKNOWN, candidates, extremes};
-use super::node::WORD;
+use super::bodies::{TEXTS, UNKNOWN, candidates, extremes, odd};
+use super::node::{LONG, WORD};
 use super::{Kind, Node};
 
 /// The numbers that are tried where numbers may be limited, in order: as keys of a map, and where serde hides them.
@@ -22,6 +22,9 @@ const KEYS: [i128; 13] = [
     i64::MAX as i128,
     u64::MAX as i128,
 ];
+
+/// The fractions that are tried where serde hides which numbers are read, in order.
+const FRACTIONS: [f64; 5] = [-1e300, -1e30, -0.5, 1e30, 1e300];
 
 /// The numbers that are tried where a type refuses the least or the greatest of its kind, in order.
 const NUMBERS: [i128; 24] = [
@@ -98,6 +101,20 @@ pub(super) fn more_examples(node: &Node, examples: &mut Vec<Value>, reads: impl 
             if examples.iter().any(|example| example.is_i64() || example.is_u64()) {
                 add_ends(KEYS.map(number), examples, reads);
             }
+            if examples.iter().any(Value::is_f64) {
+                add_ends(FRACTIONS.map(Value::from), examples, reads);
+            }
+            if examples.iter().any(Value::is_string) {
+                examples.extend(text_ends(examples.contains(&json!(WORD))).filter(reads));
+            }
+            if examples.contains(&json!([])) {
+                let lists = kinds().map(|part| json!([part])).into_iter().filter(|list| !examples.contains(list));
+                let read: Vec<_> = lists.filter(reads).collect();
+                // A list of anything needs no more examples than one of nothing.
+                if read.len() < kinds().len() {
+                    examples.extend(read);
+                }
+            }
             if has_numbers(examples) {
                 let long = [i128::MIN.to_string(), u128::MAX.to_string()].map(Value::from);
                 examples.extend(long.into_iter().filter(reads));
@@ -129,28 +146,43 @@ pub(super) fn more_examples(node: &Node, examples: &mut Vec<Value>, reads: impl 
             // The least and the greatest number that is a key.
             let Some(value) = first.get("1").filter(|_| first.len() == 1) else { return };
             add_ends(KEYS.map(|key| json!({ key.to_string(): value })), examples, reads);
+            // A character, unlike a number.
+            examples.extend(Some(json!({ "a": value })).filter(reads));
         }
         _ => {}
     }
 }
 
-/// Adds the objects of a place where serde hides the fields, with the least and the greatest numbers that are read.
+/// Returns the shortest text, and, of a type that reads plain words, an odd one.
+fn text_ends(reads_words: bool) -> impl Iterator<Item = Value> {
+    [Some(json!("")), odd(LONG).filter(|_| reads_words)].into_iter().flatten()
+}
+
+/// Adds the objects of a place where serde hides the fields, with the least and the greatest numbers that are read, and
+/// the texts at the ends.
 pub(super) fn add_wider(of: &[Value], examples: &mut Vec<Value>, reads: impl Fn(&Value) -> bool) {
-    let with = |object: &Map<String, Value>, name: &str, key: i128| {
+    let with = |object: &Map<String, Value>, name: &str, value: Value| {
         let mut object = object.clone();
-        object.insert(name.to_owned(), number(key));
+        object.insert(name.to_owned(), value);
         object
     };
     for first in of.iter().filter_map(Value::as_object) {
         let numbers = || first.iter().filter(|(_, value)| value.is_i64() || value.is_u64()).map(|(name, _)| name);
         let (mut least, mut greatest) = (first.clone(), first.clone());
         for name in numbers() {
-            let is_read = |key: &i128| reads(&Value::Object(with(first, name, *key)));
-            if let Some(key) = KEYS.into_iter().find(is_read) {
+            let is_read = |key: &Value| reads(&Value::Object(with(first, name, key.clone())));
+            if let Some(key) = KEYS.map(number).into_iter().find(is_read) {
                 least = with(&least, name, key);
             }
-            if let Some(key) = KEYS.into_iter().rev().find(is_read) {
+            if let Some(key) = KEYS.map(number).into_iter().rev().find(is_read) {
                 greatest = with(&greatest, name, key);
+            }
+        }
+        for (name, _) in first.iter().filter(|(_, value)| **value == json!(WORD)) {
+            for (end, object) in text_ends(true).zip([&mut least, &mut greatest]) {
+                if reads(&Value::Object(with(first, name, end.clone()))) {
+                    *object = with(object, name, end);
+                }
             }
         }
         for wider in [Value::Object(least), Value::Object(greatest)] {

@@ -175,7 +175,7 @@ fn a_part_that_serde_hides_is_opaque_at_its_path() {
                     body.A: anything, such as {\"x\":1} {\"x\":0} {\"x\":255}\nbody.B: unit\n";
     assert_eq!(shape::<Adjacent>(), adjacent);
     assert_eq!(shape::<Apart>(), "body: object\nbody.c: anything\nbody.t: one of\nbody.t.A: unit\nbody.t.B: unit\n");
-    assert_eq!(shape::<Untagged>(), "body: anything, such as \"text\"\n");
+    assert_eq!(shape::<Untagged>(), "body: anything, such as \"text\" \"\" \"Ä \\\"\\n\"\n");
     let flat = "map, such as {\"a\":1,\"number\":\"1\"} {\"a\":0,\"number\":\"1\"} {\"a\":255,\"number\":\"1\"}";
     assert_eq!(shape::<Flat>(), format!("body: {flat}\nbody.*: anything\n"));
 }

@@ -176,6 +176,33 @@ fn an_unchanged_type_of_which_nothing_is_known_is_not_a_change() {
     assert_eq!(kinds(unread), []);
 }
 
+#[test]
+fn a_hidden_type_that_is_replaced_is_not_taken_for_read() {
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct Before {
+        of: Objects,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    #[expect(dead_code, reason = "only its type matters")]
+    enum Objects {
+        One { x: u8 },
+        Other { y: String },
+    }
+    #[derive(Deserialize)]
+    #[expect(dead_code, reason = "only its type matters")]
+    struct After {
+        of: Option<String>,
+    }
+    // Nothing is known of the objects, and the new type reads what was made up instead.
+    let unread = compared::<Before, After>(&[]);
+    assert_eq!(unread.unseen, BTreeSet::from(["body.of".to_owned()]));
+    assert_eq!(kinds(unread), []);
+    let unread = kinds(compared::<Before, After>(&[r#"{"of":{"x":1}}"#]));
+    assert_eq!(unread, [("body.of".to_owned(), DifferenceKind::TypeChanged)]);
+}
+
 matrix! {
     70 cases:
     nothing: { #[derive(Deserialize)] pub(crate) struct B { a: u8, t: DateTime<Utc> } }

@@ -72,6 +72,11 @@ text! {
 }
 
 text! {
+    /// As `uuid::NonNilUuid`.
+    NonNil, |text| uuid::Uuid::parse_str(text).is_ok_and(|id| !id.is_nil())
+}
+
+text! {
     /// As the names in an address of a page.
     Slug, |text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }

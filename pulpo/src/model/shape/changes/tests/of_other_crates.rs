@@ -53,6 +53,84 @@ matrix! {
         [r#"{"key":[1]}"#] ("body.key" RangeNarrowed);
     bytes_of_a_length_become_a_list: { #[derive(Deserialize)] pub(crate) struct B { key: foreign::Bytes<4> } }
         => { #[derive(Deserialize)] pub(crate) struct B { key: Vec<u8> } } [r#"{"key":[1,2,3,4]}"#];
+    bytes_become_a_list: { #[derive(Deserialize)] pub(crate) struct B { data: foreign::Bytes<{ usize::MAX }> } }
+        => { #[derive(Deserialize)] pub(crate) struct B { data: Vec<u8> } }
+        [r#"{"data":[1]}"#, r#"{"data":"text"}"#] ("body.data" TypeChanged);
+    a_list_becomes_bytes: { #[derive(Deserialize)] pub(crate) struct B { data: Vec<u8> } }
+        => { #[derive(Deserialize)] pub(crate) struct B { data: foreign::Bytes<{ usize::MAX }> } } [r#"{"data":[1]}"#];
+    a_list_becomes_an_object_of_defaults: { #[derive(Deserialize)] pub(crate) struct B { of: Vec<u8> } }
+        => {
+            #[derive(Deserialize)] pub(crate) struct B { of: Of }
+            #[derive(Deserialize)] pub(crate) struct Of { #[serde(default)] a: u8, #[serde(default)] b: Vec<u8> }
+        }
+        [r#"{"of":[1]}"#, r#"{"of":[1,2]}"#] ("body.of[1]" TypeChanged);
+    a_map_becomes_an_object_of_defaults: { #[derive(Deserialize)] pub(crate) struct B { of: HashMap<String, String> } }
+        => {
+            #[derive(Deserialize)] pub(crate) struct B { of: Of }
+            #[derive(Deserialize)] pub(crate) struct Of { #[serde(default)] a: u8, b: Option<String> }
+        }
+        [r#"{"of":{}}"#, r#"{"of":{"a":"x"}}"#] ("body.of.a" TypeChanged);
+    a_map_becomes_an_object_of_such_texts: { #[derive(Deserialize)] pub(crate) struct B { of: HashMap<String, String> } }
+        => {
+            #[derive(Deserialize)] pub(crate) struct B { of: Of }
+            #[derive(Deserialize)] pub(crate) struct Of { a: Option<String>, #[serde(default)] b: String }
+        }
+        [r#"{"of":{}}"#, r#"{"of":{"a":"x"}}"#];
+    a_map_becomes_an_object_with_an_alias: { #[derive(Deserialize)] pub(crate) struct B { of: HashMap<String, u8> } }
+        => {
+            #[derive(Deserialize)] pub(crate) struct B { of: Of }
+            #[derive(Deserialize)] pub(crate) struct Of { #[serde(default, alias = "b")] a: u8 }
+        }
+        [r#"{"of":{}}"#, r#"{"of":{"a":1}}"#, r#"{"of":{"b":1}}"#];
+    a_map_of_anything_becomes_an_object_of_options: {
+        #[derive(Deserialize)] pub(crate) struct B { of: HashMap<String, serde_json::Value> }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { of: Of }
+        #[derive(Deserialize)] pub(crate) struct Of { a: Option<String> }
+    } [r#"{"of":{}}"#, r#"{"of":{"a":1}}"#] ("body.of.a" TypeChanged);
+    a_number_of_128_bits_becomes_a_decimal: { #[derive(Deserialize)] pub(crate) struct B { n: u128 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { n: rust_decimal::Decimal } }
+        [r#"{"n":1}"#, r#"{"n":340282366920938463463374607431768211455}"#] ("body.n" RangeNarrowed);
+    a_number_of_128_bits_becomes_one_of_f32: { #[derive(Deserialize)] pub(crate) struct B { n: u128, m: i128 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { n: f32, m: f32 } }
+        [r#"{"n":1,"m":1}"#, r#"{"n":340282366920938463463374607431768211455,"m":1}"#] ("body.n" RangeNarrowed);
+    a_number_of_128_bits_becomes_a_float: { #[derive(Deserialize)] pub(crate) struct B { n: u128, m: i128 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { n: f64, m: f64 } }
+        [r#"{"n":340282366920938463463374607431768211455,"m":-170141183460469231731687303715884105728}"#];
+    a_number_of_128_bits_becomes_wider: { #[derive(Deserialize)] pub(crate) struct B { a: u64, b: i64 } }
+        => { #[derive(Deserialize)] pub(crate) struct B { a: u128, b: i128 } }
+        [r#"{"a":18446744073709551615,"b":-9223372036854775808}"#];
+    a_fraction_of_an_untagged_type_may_not_be_negative: {
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { N(f64), T(String) }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { N(foreign::Positive), T(String) }
+    } [r#"{"any":0.5}"#, r#"{"any":-1.5}"#] ("body.any" ValueRefused);
+    a_text_of_an_untagged_type_may_not_be_empty: {
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { N(u8), T(String) }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { N(u8), T(foreign::Slug) }
+    } [r#"{"any":"text"}"#, r#"{"any":""}"#] ("body.any" ValueRefused);
+    a_text_of_a_tagged_variant_may_not_be_odd: {
+        #[derive(Deserialize)] #[serde(tag = "type")] pub(crate) enum B { A { x: String }, C }
+    } => { #[derive(Deserialize)] #[serde(tag = "type")] pub(crate) enum B { A { x: foreign::Slug }, C } }
+        [r#"{"type":"A","x":"text"}"#, r#"{"type":"A","x":"Ä"}"#] ("body" ValueRefused);
+    a_list_of_an_untagged_type_gets_other_parts: {
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { One(u8), All(Vec<String>) }
+    } => {
+        #[derive(Deserialize)] pub(crate) struct B { any: Any }
+        #[derive(Deserialize)] #[serde(untagged)] pub(crate) enum Any { One(u8), All(Vec<u8>) }
+    } [r#"{"any":1}"#, r#"{"any":["x"]}"#] ("body.any" ValueRefused);
+    characters_as_keys_become_numbers: { #[derive(Deserialize)] pub(crate) struct B { of: BTreeMap<char, u8> } }
+        => { #[derive(Deserialize)] pub(crate) struct B { of: BTreeMap<u32, u8> } }
+        [r#"{"of":{"1":1}}"#, r#"{"of":{"a":1}}"#] ("body.of.a" TypeChanged);
+    an_id_that_may_not_be_nil_becomes_a_short_text: { #[derive(Deserialize)] pub(crate) struct B { id: foreign::NonNil } }
+        => { #[derive(Deserialize)] pub(crate) struct B { id: foreign::ArrayString<32> } }
+        [r#"{"id":"67e55044-10b1-426f-9247-bb680e5fe0c8"}"#] ("body.id" RangeNarrowed);
     a_net_becomes_one_of_version_four: { #[derive(Deserialize)] pub(crate) struct B { net: foreign::IpNet } }
         => { #[derive(Deserialize)] pub(crate) struct B { net: foreign::Ipv4Net } }
         [r#"{"net":"10.0.0.0/8"}"#, r#"{"net":"fe80::/10"}"#] ("body.net" ValueRefused);
