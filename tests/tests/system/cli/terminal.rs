@@ -31,7 +31,8 @@ pub(super) fn at_a_terminal_sized(
     (columns, rows): (u16, u16),
     arguments: &str,
 ) -> Command {
-    let shell = format!("stty cols {columns} rows {rows}; exec '{program}' {arguments}");
+    // The end of the terminal ends the program, even if the tests run with that signal ignored.
+    let shell = format!("stty cols {columns} rows {rows}; exec env --default-signal=HUP '{program}' {arguments}");
     let mut command = place.command("script", &["-q", "-e", "-c", &shell, "/dev/null"]);
     command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
     command
