@@ -158,7 +158,7 @@ fn dry_run(from: &Pulpo, there: &str, body: &[BodyField], as_json: bool, out: &m
     }
     let there = show::visible(there);
     let told = format!(
-        "would move {} to {there}: {ready} ready, {delayed} delayed, {buried} buried; {running} with a worker",
+        "would move {} to {there}: {ready} ready, {delayed} delayed, {buried} buried; {running} still running",
         counted(all, "message")
     );
     show::note(out, &told)

@@ -245,7 +245,7 @@ fn a_job_that_kills_its_worker_takes_no_neighbour_with_it() {
 #[test]
 fn the_job_of_a_killed_worker_is_taken_at_once_by_another_that_waits() {
     let place = Sandbox::new();
-    assert_eq!(place.run(WORKER, &["publish", "hang", "--body", "1500"]).code, 0);
+    assert_eq!(place.run(WORKER, &["publish", "hang", "--body", "3600000"]).code, 0);
     let worker = |log: &str| {
         let mut command = place.command(WORKER, &["work", "--concurrency", "1"]);
         command.env("PULPO_SLEEP_DURATION", "1h").env("RECORD", place.path(log));
@@ -259,7 +259,7 @@ fn the_job_of_a_killed_worker_is_taken_at_once_by_another_that_waits() {
     first.signal("KILL");
     assert_eq!(first.end(), -1);
     // Its lease would last for an hour.
-    until("it is done", || record("second").contains("awake"));
-    second.signal("TERM");
-    assert_eq!(second.end(), 0);
+    until("the other has taken it", || record("second").contains("asleep"));
+    second.signal("KILL");
+    assert_eq!(second.end(), -1);
 }

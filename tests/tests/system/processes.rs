@@ -96,13 +96,13 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(p
     // run most jobs before others have started.
     let fewest = if place.has_database() { 1 } else { 2 };
     assert!((fewest..=8).contains(&lanes.len()), "{} lanes took part", lanes.len());
-    for (lane, runs) in &lanes {
-        // A delayed job joins when it is due; the others were all there from the beginning.
-        let priorities: Vec<_> = runs.iter().filter(|run| !run.delayed).map(|run| run.priority).collect();
-        // A worker may stand still for a moment and then return what it had leased ahead.
-        let late = late(&priorities);
-        assert!(late <= 2 * AHEAD, "{lane} did not go by priority: {late} of {} came late", priorities.len());
-    }
+    // A delayed job joins when it is due; the others were all there from the beginning.
+    let priorities =
+        |runs: &Vec<Run>| -> Vec<_> { runs.iter().filter(|run| !run.delayed).map(|run| run.priority).collect() };
+    // A worker may stand still for a moment and then return what it had leased ahead. Without an order, some 3,000 of the
+    // 10,000 come late.
+    let late: usize = lanes.values().map(|runs| late(&priorities(runs))).sum();
+    assert!(late <= 4 * AHEAD, "they did not go by priority: {late} came late");
     assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
     let log = place.log() + &place.log_named("log2");
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "nothing to warn of: {log}");
@@ -164,7 +164,7 @@ fn a_worker_that_is_told_twice_ends_at_once_and_gives_its_job_back(place: &Sandb
 }
 
 fn a_job_of_a_killed_worker_runs_again_elsewhere(place: &Sandbox) {
-    assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "300"]).code, 0);
+    assert_eq!(place.run(WORKER, &["publish", "nap", "--body", "5000"]).code, 0);
     let worker = sleepy(place, "1");
     until("it has begun", || place.record().contains("asleep"));
     worker.signal("KILL");

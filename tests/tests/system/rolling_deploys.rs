@@ -294,7 +294,7 @@ fn a_message_that_a_living_worker_can_read_is_never_buried_by_an_older_one(place
     until("the older worker has put it back", || place.log().contains(waits));
     let buried = || listed(place).iter().any(|(_, state, _)| state == "buried");
     assert!(!within(Duration::from_secs(4), buried), "{}", place.log());
-    // It is looked at less and less often.
+    // It is not looked at again and again.
     let looks = place.log().matches(waits).count();
     let most = 6 + began.elapsed().as_secs();
     assert!(looks as u64 <= most, "{looks} looks, of {most} at most: {}", place.log());

@@ -40,7 +40,7 @@ fn run(first: &str, alone: &str, good: bool) -> (bool, String, Option<String>) {
 #[test]
 fn tests_that_pass_alone_are_named() {
     let names = ["queue::a_stop", "kills::a_kill"];
-    let alone = "test queue::a_stop ... ok\ntest kills::a_kill ... ok\n";
+    let alone = "test result: ok. 0 passed; 0 failed\ntest result: ok. 2 passed; 0 failed\n";
     let (good, said, named) = run(&failure(&names, 2), alone, true);
     assert!(good, "{said}");
     assert!(said.contains("---- kills::a_kill stdout ----\nit failed\n\n== those"), "{said}");
@@ -51,8 +51,9 @@ fn tests_that_pass_alone_are_named() {
 #[test]
 fn a_test_that_fails_again_fails_the_check() {
     let first = failure(&["queue::a_stop"], 1);
-    assert!(!run(&first, "test queue::a_stop ... FAILED\n", false).0);
-    assert!(!run(&first, "running 0 tests\n", true).0, "it did not run, as one in the documentation");
+    assert!(!run(&first, "test result: FAILED. 0 passed; 1 failed\n", false).0);
+    let none = "test result: ok. 0 passed; 0 failed\n";
+    assert!(!run(&first, none, true).0, "it did not run, as one in the documentation");
 }
 
 #[test]
@@ -60,8 +61,9 @@ fn what_is_more_than_a_few_tests_does_not_run_again() {
     let many = failure(&["a", "b", "c", "d"], 4);
     let unnamed = failure(&["a"], 2);
     let killed = failure(&["a"], 1).replace("1 target failed", "2 targets failed");
-    for first in [&many, &unnamed, &killed, "error: could not compile `pulpo`\n"] {
-        let (good, said, named) = run(first, "test a ... ok\n", true);
+    let lost = failure(&["kills::nothing_is_lost_or_stranded"], 1);
+    for first in [&many, &unnamed, &killed, &lost, "error: could not compile `pulpo`\n"] {
+        let (good, said, named) = run(first, "test result: ok. 1 passed; 0 failed\n", true);
         assert!(!good && !said.contains("--exact") && named.is_none(), "{said}");
     }
 }

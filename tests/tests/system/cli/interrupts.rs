@@ -52,6 +52,7 @@ fn lines_that_are_interrupted_say_how_many_are_published_and_how_to_continue() {
         let arguments = ["publish", "record", "--lines", "@jobs", "--json"];
         let (code, out, err) = interrupted(&place, &arguments, name, || count(&place, &[]) > 1);
         if code == 0 {
+            assert_eq!(count(&place, &[]), u64::from(ALL) + 1, "all of them");
             return false;
         }
         assert_eq!(code, 1, "{err}");
@@ -87,6 +88,7 @@ fn many_that_are_interrupted_say_how_many_are_left() {
         let arguments = ["publish", "echo", "--payload", "x", "--count", "300000"];
         let (code, out, err) = interrupted(&place, &arguments, "INT", || count(&place, &[]) > 1);
         if code == 0 {
+            assert_eq!(count(&place, &[]), 300_001, "all of them");
             return false;
         }
         assert_eq!((code, out.as_str()), (1, ""), "{err}");
@@ -108,6 +110,7 @@ fn a_deletion_of_many_that_is_interrupted_says_how_many_are_deleted() {
         let (code, out, err) =
             interrupted(&place, &["purge", "side", "--yes", "--json"], "INT", || count(&place, &[]) < 240_000);
         if code == 0 {
+            assert_eq!(count(&place, &[]), 0, "all of them");
             return false;
         }
         assert_eq!(code, 1, "{err}");
