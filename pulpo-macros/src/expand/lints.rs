@@ -28,7 +28,11 @@ const NAMES: [&str; 7] = [
 /// Returns the function in a form that the lints pass over.
 pub(super) fn without_lints(function: TokenStream) -> TokenStream {
     static FORBIDDEN: OnceLock<bool> = OnceLock::new();
-    let arguments = || std::env::args().collect::<Vec<_>>();
+    // What follows `cargo clippy --` comes in a variable.
+    let of_clippy = || std::env::var("CLIPPY_ARGS").unwrap_or_default();
+    let arguments = || -> Vec<String> {
+        std::env::args().chain(of_clippy().split("__CLIPPY_HACKERY__").map(str::to_owned)).collect()
+    };
     if *FORBIDDEN.get_or_init(|| is_forbidden(&arguments(), |root| std::fs::read_to_string(root).unwrap_or_default())) {
         from_a_macro(function)
     } else {

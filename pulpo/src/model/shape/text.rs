@@ -284,7 +284,8 @@ pub(crate) fn read_line(line: &str) -> Option<(String, Node)> {
 #[cfg(feature = "cli")]
 fn is_path(text: &str) -> bool {
     let mut rest = text.strip_prefix("body");
-    for _ in 0..MOST_STEPS {
+    // The parts of what is as deep as a shape goes are listed too.
+    for _ in 0..=MOST_STEPS {
         rest = match rest {
             Some(steps) if !steps.is_empty() => behind_step(steps),
             rest => return rest.is_some(),

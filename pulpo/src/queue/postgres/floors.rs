@@ -18,10 +18,13 @@ const MANY: usize = 10_000;
 /// Claims from the front may take one part in this many of the time.
 const SHARE: u32 = 20;
 
-/// The next claim from the front comes after this time at the latest. One that
-/// was slow for another reason, such as a busy server, must not make an urgent
-/// message wait for long.
-const LONGEST: Duration = Duration::from_secs(5);
+/// A walk takes at most this long, plus [`A_STEP`] for each entry. A claim that
+/// took longer was slow for another reason, such as a busy server, which must not
+/// make an urgent message wait.
+const A_CLAIM: Duration = Duration::from_millis(100);
+
+/// Several times what an idle server takes to walk over one entry.
+const A_STEP: Duration = Duration::from_micros(2);
 
 /// A position in the order of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +87,9 @@ impl Floors {
             self.is_slow = false;
         }
         self.note(firsts, leased, walked);
-        self.front_at = now.saturating_add(took.saturating_mul(SHARE).min(LONGEST));
+        let walk = A_STEP.saturating_mul(u32::try_from(walked).unwrap_or(u32::MAX));
+        let took = took.min(A_CLAIM.saturating_add(walk));
+        self.front_at = now.saturating_add(took.saturating_mul(SHARE));
     }
 }
 
@@ -116,7 +121,9 @@ mod tests {
         assert!(floors.hold(3 * SECOND), "nothing that was found says nothing of dead entries");
         floors.note_front(first(10), 1, 1, 6 * SECOND, SECOND / 1000);
         assert!(!floors.hold(6 * SECOND), "they are gone");
-        floors.note_front(first(11), 1, 300_000, 7 * SECOND, 2 * SECOND);
-        assert_eq!(floors.left(7 * SECOND), LONGEST, "one slow claim does not keep the next one away");
+        floors.note_front(first(11), 1, 50_000, 7 * SECOND, 5 * SECOND);
+        assert_eq!(floors.left(7 * SECOND), 4 * SECOND, "the server was busy with something else");
+        floors.note_front(first(12), 1, 10_000_000, 20 * SECOND, 5 * SECOND);
+        assert_eq!(floors.left(20 * SECOND), 100 * SECOND, "it walked for a long time");
     }
 }

@@ -137,7 +137,7 @@ fn a_line_of_another_form_is_refused() {
         assert_eq!(read_line(line), None, "{line}");
     }
     // Deeper than a shape is.
-    for (steps, is_read) in [(64, true), (65, false), (100_000, false)] {
+    for (steps, is_read) in [(65, true), (66, false), (100_000, false)] {
         for line in [format!("body{}: u8", ".a".repeat(steps)), format!("body: as body{}", "[]".repeat(steps))] {
             assert_eq!(read_line(&line).is_some(), is_read, "{steps}");
         }

@@ -62,6 +62,8 @@ impl Found {
             self.message.last_error_at = Some(note.at);
             self.message.since = Some(note.at);
             self.message.attempts = self.message.attempts.saturating_sub(u32::from(note.uncounted));
+            // The kick of another program looks like a run that was not counted.
+            self.message.abandoned = self.message.abandoned.min(self.message.attempts);
         }
         self.notes = notes;
     }
