@@ -160,8 +160,9 @@ impl Context {
     }
 
     /// Returns the time that a scheduled run is for: an occurrence of `cron` or
-    /// `every`, which may be some time ago. `None` if the job was published in
-    /// another way.
+    /// `every`, which may be some time ago, or the time at which the command
+    /// `schedule run` published it. `None` if the job was published in another
+    /// way.
     #[must_use]
     pub fn scheduled_for(&self) -> Option<DateTime<Utc>> {
         self.header.scheduled_for()
