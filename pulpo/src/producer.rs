@@ -203,14 +203,21 @@ pub(crate) async fn blocking<R: Send + 'static>(
     }
 }
 
+/// Returns what to do instead of setting a header that pulpo reserves.
+fn instead_of_header(key: &str) -> &'static str {
+    if Header::CHOSEN_KEYS.contains(&key) {
+        "set it with the message's method of that name"
+    } else {
+        "leave it to pulpo, which sets it itself"
+    }
+}
+
 /// Errors of publishing. The message is not in the queue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// A header of the producer has a name that pulpo reserves.
-    #[error(
-        "the header `{key}` is reserved by pulpo: set it with the message's method of that name, or choose another name"
-    )]
+    #[error("the header `{key}` is reserved by pulpo: {}, or choose another name", instead_of_header(key))]
     #[non_exhaustive]
     ReservedHeader {
         /// The name.

@@ -45,11 +45,16 @@ fn a_batch_gets_its_ids_in_order() {
 #[test]
 fn a_header_with_a_name_of_pulpos_is_refused() {
     let pulpo = in_memory();
-    let error = pulpo.publish(Message::new(acts(1).remove(0)).header("attempts", 5)).expect_err("refused");
-    assert_eq!(
-        error.to_string(),
-        "the header `attempts` is reserved by pulpo: set it with the message's method of that name, or choose another name"
-    );
+    for (key, instead) in [
+        ("priority", "set it with the message's method of that name"),
+        ("on_duplicate", "set it with the message's method of that name"),
+        ("attempts", "leave it to pulpo, which sets it itself"),
+        ("shape", "leave it to pulpo, which sets it itself"),
+    ] {
+        let error = pulpo.publish(Message::new(acts(1).remove(0)).header(key, 5)).expect_err("refused");
+        let expected = format!("the header `{key}` is reserved by pulpo: {instead}, or choose another name");
+        assert_eq!(error.to_string(), expected);
+    }
     assert!(pulpo.queue().list(&Filter::all()).expect("a list").is_empty());
 }
 

@@ -68,6 +68,9 @@ impl Header {
         "body_wrapped",
     ];
 
+    /// Those of them that a message has a method for.
+    pub(crate) const CHOSEN_KEYS: [&str; 6] = ["priority", "delay", "expiration", UNIQUE_KEY, UNIQUE_FOR, ON_DUPLICATE];
+
     /// Returns the name of the job.
     #[must_use]
     pub fn request_type(&self) -> &str {
