@@ -165,6 +165,9 @@ fn an_operator_lists_runs_pauses_and_resumes_schedules() {
             assert!(said.code == 1 && said.err.contains(advice), "{action} {name}: {said:?}");
         }
     }
+    // Each name once, although the queue knows both from the worker.
+    let unlike = schedule(&["pause", "xxxxxxxx"]);
+    assert!(unlike.err.ends_with("expected one of report, tick\n"), "{unlike:?}");
     let off = sandbox.run(WORKER, &["schedule", "--json", "--set", "handlers.tick.cron=off"]);
     assert!(off.out.contains("\"off\""), "{off:?}");
     let wrong = sandbox.run(WORKER, &["work", "--set", "handlers.tick.cron=* * * * *"]);

@@ -1,5 +1,7 @@
 //! Schedules as people see them, and the actions on them.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 
@@ -175,14 +177,14 @@ fn seconds(late: TimeDelta) -> Option<f64> {
 /// Returns the error text for a name without a schedule.
 fn unknown(registry: &Registry, others: &[String], name: &str) -> String {
     let ours = registry.iter().filter(|handler| handler.schedule().is_some()).map(|handler| handler.request_type());
-    let names: Vec<&str> = ours.chain(others.iter().map(String::as_str)).collect();
+    // A schedule has a name for each of its entries, and more while it is paused.
+    let names: BTreeSet<&str> = ours.chain(others.iter().map(String::as_str)).collect();
+    let has_none = registry.get(name).is_some_and(|handler| handler.schedule().is_none());
     let advice = match nearest(name, names.iter().copied()) {
+        _ if has_none => format!(": its handler has neither `cron` nor `every`; `publish {name}` publishes its job"),
         Some(nearest) => format!(": did you mean `{nearest}`?"),
-        None if registry.get(name).is_some() => {
-            format!(": its handler has neither `cron` nor `every`; `publish {name}` publishes its job")
-        }
         None if names.is_empty() => ": no handler of this program has `cron` or `every`".to_owned(),
-        None => format!(": expected one of {}", names.join(", ")),
+        None => format!(": expected one of {}", Vec::from_iter(names).join(", ")),
     };
     format!("there is no schedule of `{name}`{advice}")
 }
