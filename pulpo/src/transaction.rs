@@ -326,7 +326,7 @@ pub enum TransactionError {
         source: BoxError,
     },
     /// The statement failed.
-    #[error("the transaction did not accept the job")]
+    #[error("the database did not accept the statement")]
     Refused(#[source] BoxError),
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::show;
 use super::{Done, Format};
 use crate::config::Config;
-use crate::outbox::{self, Dialect, OutboxCounts};
+use crate::outbox::{self, Dialect, OutboxCounts, OutboxUrl};
 use crate::report::chain;
 
 #[derive(Debug, Args)]
@@ -43,13 +43,14 @@ pub(super) fn run(
     }
     let urls = config()?.worker.outbox;
     let now = Utc::now();
-    let looked: Vec<_> = urls.iter().map(|url| (url, outbox::counts(url, now))).collect();
+    let count = |url: &OutboxUrl| outbox::counts(url, now).map_err(|error| chain(&*error.into_source()));
+    let looked: Vec<_> = urls.iter().map(|url| (url, count(url))).collect();
     if arguments.format.json {
         let all = looked.iter().map(|(url, counted)| match counted {
             Ok(OutboxCounts { waiting, refused }) => {
                 json!({ "outbox": url.to_string(), "waiting": waiting, "refused": refused })
             }
-            Err(error) => json!({ "outbox": url.to_string(), "error": chain(error) }),
+            Err(error) => json!({ "outbox": url.to_string(), "error": error }),
         });
         show::json(out, &all.collect::<Vec<_>>())?;
     } else if looked.is_empty() {
@@ -66,6 +67,6 @@ pub(super) fn run(
     if failed.is_empty() {
         return Ok(());
     }
-    let lines = failed.iter().map(|(url, error)| format!("cannot read the outbox at {url}: {}", chain(*error)));
+    let lines = failed.iter().map(|(url, error)| format!("cannot read the outbox at {url}: {error}"));
     Err(lines.collect::<Vec<_>>().join("\n").into())
 }

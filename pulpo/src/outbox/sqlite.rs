@@ -22,8 +22,12 @@ macro_rules! free {
 impl Sqlite {
     /// Opens an existing database.
     pub(super) fn open(file: &Path) -> Result<Self, BoxError> {
+        if file.try_exists().is_ok_and(|exists| !exists) {
+            return Err("there is no such file".into());
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(file, flags)?;
+        // The source of this error says the same again.
+        let connection = Connection::open_with_flags(file, flags).map_err(|error| error.to_string())?;
         connection.busy_timeout(PATIENCE)?;
         Ok(Self(connection))
     }

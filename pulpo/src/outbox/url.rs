@@ -59,23 +59,23 @@ impl FromStr for OutboxUrl {
     type Err = ParseOutboxUrlError;
 
     fn from_str(text: &str) -> Result<Self, ParseOutboxUrlError> {
-        let refused = |problem| Err(ParseOutboxUrlError { problem });
+        let refused = |expected| Err(ParseOutboxUrlError { expected });
         let text = text.trim();
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self(Database::Postgres(text.to_owned())));
         }
         let Some(file) = text.strip_prefix("sqlite:") else {
-            return refused("expected sqlite:FILE or postgres://USER@HOST/DATABASE");
+            return refused("sqlite:FILE or postgres://USER@HOST/DATABASE");
         };
         // As in sqlx: two slashes before a relative path, three before an absolute one, and options after a question
         // mark.
         let file = file.strip_prefix("//").unwrap_or(file);
         let file = file.split_once('?').map_or(file, |(file, _)| file);
         if file.is_empty() {
-            return refused("expected a file after `sqlite:`");
+            return refused("a file after `sqlite:`");
         }
         if file == ":memory:" {
-            return refused("a database in memory belongs to one connection: expected a file after `sqlite:`");
+            return refused("a file after `sqlite:`, since a database in memory belongs to one connection");
         }
         Ok(Self(Database::Sqlite(PathBuf::from(file))))
     }
@@ -104,15 +104,15 @@ impl fmt::Debug for OutboxUrl {
 
 /// The error of a string that does not name a database. It does not repeat the string, which may contain a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}")]
+#[error("expected {expected}")]
 pub struct ParseOutboxUrlError {
-    problem: &'static str,
+    expected: &'static str,
 }
 
 impl ParseOutboxUrlError {
     /// Returns what was expected.
-    pub(crate) const fn problem(&self) -> &'static str {
-        self.problem
+    pub(crate) const fn expected(&self) -> &'static str {
+        self.expected
     }
 }
 

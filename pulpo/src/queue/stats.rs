@@ -36,6 +36,11 @@ impl Unreachable {
     pub fn new(server: impl Into<String>, error: impl Into<String>) -> Self {
         Self { server: server.into(), error: error.into() }
     }
+
+    /// Returns whether it stands for all servers of the queue.
+    pub(crate) fn is_whole_queue(&self) -> bool {
+        self.server == WHOLE_QUEUE
+    }
 }
 
 /// The name under which a queue is unreachable of which no server answers.
@@ -49,7 +54,7 @@ impl Stats {
 
     /// Returns why no server answers, if so.
     pub(crate) fn outage(&self) -> Option<&str> {
-        self.unreachable.iter().find(|one| one.server == WHOLE_QUEUE).map(|one| one.error.as_str())
+        self.unreachable.iter().find(|one| one.is_whole_queue()).map(|one| one.error.as_str())
     }
 
     /// Returns the total number of messages.

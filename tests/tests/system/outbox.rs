@@ -315,9 +315,9 @@ fn a_missing_table_is_an_error_that_says_how_to_make_it() {
 fn an_outbox_that_cannot_be_meant_is_refused_before_anything_is_done() {
     let place = Sandbox::new();
     for (value, expected) in [
-        ("shop.db", "expected sqlite:FILE or postgres://USER@HOST/DATABASE"),
-        ("sqlite:shop.db,mysql://me:secret@host/shop", "expected sqlite:FILE or postgres://USER@HOST/DATABASE"),
-        ("sqlite::memory:", "expected a file"),
+        ("shop.db", "to be sqlite:FILE or postgres://USER@HOST/DATABASE"),
+        ("sqlite:shop.db,mysql://me:secret@host/shop", "to be sqlite:FILE or postgres://USER@HOST/DATABASE"),
+        ("sqlite::memory:", "to be a file after `sqlite:`, since"),
     ] {
         let mut command = service(&place, &["relay", "--once"]);
         let said = place.to_end(command.env("PULPO_OUTBOX", value));
@@ -326,8 +326,12 @@ fn an_outbox_that_cannot_be_meant_is_refused_before_anything_is_done() {
     let mut command = place.command(SERVICE, &["relay"]);
     let said = place.to_end(&mut command);
     assert!(said.code == 2 && said.err.contains("no outbox is configured"), "{}", said.err);
-    let said = to_end(&place, &["relay", "--once"]);
-    assert!(said.code == 1 && said.err.contains("unable to open database file"), "{}", said.err);
+    for command in [&["relay", "--once"] as &[&str], &["outbox"]] {
+        let said = to_end(&place, command);
+        let expected = "/shop.db: there is no such file\n";
+        assert!(said.code == 1 && said.err.starts_with("error: cannot read the outbox at sqlite:"), "{}", said.err);
+        assert!(said.err.ends_with(expected) && said.err.lines().count() == 1, "{}", said.err);
+    }
     assert!(!place.path("shop.db").exists());
     let said = to_end(&place, &["outbox", "--sql", "mysql"]);
     assert!(said.code == 2 && said.err.contains("expected sqlite or postgres"), "{}", said.err);

@@ -28,7 +28,7 @@ pub(super) fn outboxes(entry: &Entry) -> Result<Vec<OutboxUrl>, ConfigError> {
         }
     }
     let read = |text: String| {
-        let url: OutboxUrl = text.parse().map_err(|refused: ParseOutboxUrlError| entry.refuse(refused.problem()))?;
+        let url: OutboxUrl = text.parse().map_err(|refused: ParseOutboxUrlError| entry.refuse(refused.expected()))?;
         if let Some(problem) = outbox::unsupported(&url) {
             return Err(entry.refuse(format!("another database ({problem})")));
         }
