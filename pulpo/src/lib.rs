@@ -411,17 +411,17 @@ pub fn publish_in<J>(
 /// Returns an error if the body cannot be written, or the transaction did not
 /// accept it.
 #[cfg(feature = "tokio")]
-pub fn publish_in_async<J: Send + 'static, Client>(
+pub fn publish_in_async<J: Send + 'static, Client: 'static>(
     transaction: &mut impl transaction::AsyncSqlClient<Client>,
     message: impl IntoMessage<J>,
-) -> impl Future<Output = Result<Message<J>, PublishError>> + Send {
+) -> transaction::Boxed<'_, Result<Message<J>, PublishError>> {
     // Before the future is made, which would keep the argument.
     let draft = message.into_draft();
     let default = instance::default::chosen();
-    async move {
+    Box::pin(async move {
         let pulpo = default.get_async().await?;
         pulpo.publish_draft_in(transaction, draft).await
-    }
+    })
 }
 
 /// Prepares a job for publication in a transaction of any SQLite or PostgreSQL

@@ -5,7 +5,7 @@
 //! knows the database (`outbox = "sqlite:shop.db"`), or the command `relay`, reads the committed rows, enqueues them
 //! and deletes them.
 
-use crate::transaction::{AsyncSqlClient, SqlClient, TransactionError};
+use crate::transaction::{AsyncSqlClient, Boxed, SqlClient, TransactionError};
 
 mod announce;
 mod open;
@@ -70,7 +70,11 @@ pub fn create(connection: &mut impl SqlClient) -> Result<(), TransactionError> {
 ///
 /// # Errors
 /// If the database refuses it.
-pub async fn create_async<Client>(connection: &mut impl AsyncSqlClient<Client>) -> Result<(), TransactionError> {
-    let dialect = connection.dialect().map_err(TransactionError::Refused)?;
-    connection.execute(definition(dialect)).await.map_err(TransactionError::Refused)
+pub fn create_async<Client: 'static>(
+    connection: &mut impl AsyncSqlClient<Client>,
+) -> Boxed<'_, Result<(), TransactionError>> {
+    Box::pin(async move {
+        let dialect = connection.dialect().map_err(TransactionError::Refused)?;
+        connection.execute(definition(dialect)).await.map_err(TransactionError::Refused)
+    })
 }

@@ -11,6 +11,7 @@
 //! accepts jobs.
 
 use std::fmt;
+use std::pin::Pin;
 
 use crate::keys::Publication;
 use crate::message::MessageId;
@@ -203,6 +204,13 @@ pub trait PublishIn {
 }
 
 /// A connection to a database through a blocking client.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a client that publishes jobs",
+    label = "expected `&mut` of a transaction or a connection: `rusqlite::Connection`, `postgres::Client`",
+    note = "each client needs the feature of pulpo that has its name: `rusqlite`, `postgres`",
+    note = "for sqlx and tokio-postgres there is `create_async`, and for any other client the statements that the \
+            command `outbox --sql` prints"
+)]
 #[doc(hidden)]
 pub trait SqlClient {
     /// Returns its SQL dialect.
@@ -221,6 +229,7 @@ pub trait SqlClient {
     fn ask(&mut self, sql: &'static str) -> Result<Option<String>, BoxError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<C: SqlClient> PublishIn for C {
     fn publish(&mut self, job: &Prepared) -> Result<Enqueued, TransactionError> {
         let dialect = self.dialect();
@@ -244,6 +253,12 @@ fn enqueued(published: &str) -> Enqueued {
     Enqueued::duplicate(id, all.into_iter().find(|one| one.as_str() == word).unwrap_or_default())
 }
 
+/// The future of a function with an async client.
+///
+/// Its type does not name the client, unlike that of an `async fn`: rustc reports a client that does not fit once, on the
+/// argument, and not again for the future and its `.await`.
+pub(crate) type Boxed<'client, R> = Pin<Box<dyn Future<Output = R> + Send + 'client>>;
+
 /// Transactions and connections that
 /// [`publish_in_async`](crate::publish_in_async) accepts, of sqlx or
 /// tokio-postgres. `Client` distinguishes their versions; the compiler infers
@@ -253,6 +268,7 @@ fn enqueued(published: &str) -> Enqueued {
     label = "expected `&mut *transaction` of sqlx, or `&mut transaction` of tokio-postgres",
     note = "each client needs the feature of pulpo that has its name: `sqlx-sqlite`, `sqlx-postgres` (sqlx 0.8 and \
             0.9), `tokio-postgres`",
+    note = "a pool is no transaction: begin one with `pool.begin().await`",
     note = "for rusqlite and postgres there is `publish_in`, and for any other client `prepare`"
 )]
 pub trait AsyncSqlClient<Client>: Send {

@@ -36,6 +36,11 @@ pub(crate) const ODD: &[(&str, &str)] = &[
         "returns_an_error_without_a_size",
         "two errors, both of rustc's: on the return type and on the value; a box around the error mends both",
     ),
+    (
+        "publish_in_a_shared_reference",
+        "one error, on the argument, which says that it must be `&mut`: rustc compares the references before it asks which \
+         clients there are",
+    ),
     ("publish_with_its_name", "two errors: rustc counts the arguments, and looks at the type of the first one too"),
     ("two_handlers_of_one_body_and_two_names", SECOND),
     ("two_handlers_of_one_name_and_body", SECOND),

@@ -6,7 +6,7 @@ use crate::outbox;
 use crate::producer::PublishError;
 use crate::queue::QueueError;
 #[cfg(feature = "tokio")]
-use crate::transaction::{self, AsyncSqlClient};
+use crate::transaction::{self, AsyncSqlClient, Boxed};
 use crate::transaction::{OUTBOX_ID, Prepared, PublishIn};
 
 use super::Pulpo;
@@ -36,14 +36,14 @@ impl Pulpo {
     /// # Errors
     /// If the transaction did not accept it.
     #[cfg(feature = "tokio")]
-    pub fn publish_in_async<J: Send + 'static, Client>(
+    pub fn publish_in_async<'c, J: Send + 'static, Client: 'static>(
         &self,
-        transaction: &mut impl AsyncSqlClient<Client>,
+        transaction: &'c mut impl AsyncSqlClient<Client>,
         message: impl IntoMessage<J>,
-    ) -> impl Future<Output = Result<Message<J>, PublishError>> + Send {
+    ) -> Boxed<'c, Result<Message<J>, PublishError>> {
         // Convert before creating the future, which would keep the argument.
         let (pulpo, draft) = (self.clone(), message.into_draft());
-        async move { pulpo.publish_draft_in(transaction, draft).await }
+        Box::pin(async move { pulpo.publish_draft_in(transaction, draft).await })
     }
 
     #[cfg(feature = "tokio")]
