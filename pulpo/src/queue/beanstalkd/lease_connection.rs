@@ -253,11 +253,15 @@ impl LeaseConnection {
 
     /// Carries out the deferred deletions now, and returns spare jobs without counting their reservations.
     pub(super) fn flush(&self) -> Result<(), Fault> {
+        // A job comes with two answers, one after the other.
+        let mut answers = 2;
         loop {
             let mut state = lock(&self.state);
-            if !state.has_deferred() {
+            let is_coming = answers > 0 && state.is_spare_coming();
+            if !state.has_deferred() && !is_coming {
                 break;
             }
+            answers -= i32::from(is_coming);
             state.send_deferred(self.now());
             // Its answer comes after theirs.
             let (number, wakes) = state.enter_ask(vec![Expect::using()], None);

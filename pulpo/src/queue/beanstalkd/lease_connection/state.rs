@@ -115,6 +115,12 @@ impl State {
         self.owed.iter().chain(&self.unsent).any(open) || !self.spare.is_empty()
     }
 
+    /// Returns whether the server hands out more jobs than calls wait for. They will be spare once their answers are read.
+    pub(super) fn is_spare_coming(&self) -> bool {
+        let is_job = |owed: &&Owed| matches!(owed, Owed::Job { at_server: false, .. } | Owed::Stats { .. });
+        self.owed.iter().chain(&self.unsent).filter(is_job).count() > self.all_waiting().count()
+    }
+
     /// Returns the connection, if it is to be closed.
     pub(super) fn leave(&mut self, consumer: u64) -> Option<Connection> {
         self.consumers.remove(&consumer);
