@@ -53,6 +53,9 @@ pub(crate) struct Rate {
 /// The number of elements in the longest tuple that serde can serialize.
 const MOST_FIELDS: usize = 16;
 
+const UNIQUE_FOR: [&str; 2] = ["unfinished", "waiting"];
+const ON_DUPLICATE: [&str; 3] = ["keep", "replace", "reject"];
+
 pub(super) fn unique(written: &Written) -> syn::Result<Unique> {
     match written {
         Written::List(group) => fields(group, "unique").map(Unique::Fields),
@@ -122,6 +125,10 @@ pub(super) fn unique_for(value: TokenStream) -> syn::Result<UniqueFor> {
     match &*literal.value() {
         "unfinished" => Ok(UniqueFor::Unfinished),
         "waiting" => Ok(UniqueFor::Waiting),
+        text if !value::did_you_mean(text, &UNIQUE_FOR).is_empty() => {
+            let advice = value::did_you_mean(text, &UNIQUE_FOR);
+            Err(fault(&literal, format!("expected {form}, got \"{text}\"{advice}")))
+        }
         text => match value::parse(&literal, text, form)? {
             Duration::ZERO => Err(fault(&literal, "expected a time longer than zero: leave `unique` out")),
             time => Ok(UniqueFor::Time(time)),
@@ -137,7 +144,10 @@ pub(super) fn on_duplicate(value: TokenStream) -> syn::Result<(LitStr, OnDuplica
         "keep" => OnDuplicate::Keep,
         "replace" => OnDuplicate::Replace,
         "reject" => OnDuplicate::Reject,
-        other => return Err(fault(&literal, format!("expected {form}, got \"{other}\""))),
+        other => {
+            let advice = value::did_you_mean(other, &ON_DUPLICATE);
+            return Err(fault(&literal, format!("expected {form}, got \"{other}\"{advice}")));
+        }
     };
     Ok((literal, known))
 }

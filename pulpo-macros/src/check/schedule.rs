@@ -363,8 +363,11 @@ fn one_of(value: &TokenStream, words: &[&'static str], what: &str) -> syn::Resul
     let literal: LitStr = value::string(value.clone(), what, words[0])?;
     let word = literal.value();
     words.iter().copied().find(|known| *known == word).ok_or_else(|| {
+        let advice = value::did_you_mean(&word, words);
         let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
-        syn::Error::new_spanned(&literal, format!("expected {}, got {word:?}", words.join(" or ")))
+        let last = words.len() - 1;
+        let known = format!("{} or {}", words[..last].join(", "), words[last]);
+        value::fault(&literal, format!("expected {known}, got {word:?}{advice}"))
     })
 }
 

@@ -182,6 +182,46 @@ pub(super) fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Dur
     Ok(duration)
 }
 
+/// Returns a question about the word that was probably meant, or nothing if none is similar.
+pub(super) fn did_you_mean(word: &str, words: &[&str]) -> String {
+    let lower = word.to_lowercase();
+    // A word that begins otherwise may mean the contrary, such as "none" instead of "one".
+    let begins_alike = |known: &&&str| known.chars().next() == lower.chars().next();
+    words
+        .iter()
+        .filter(begins_alike)
+        .map(|known| (strsim::jaro_winkler(&lower, known), known))
+        .filter(|(similarity, _)| *similarity > 0.85)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or_else(String::new, |(_, known)| format!(": did you mean \"{known}\"?"))
+}
+
 pub(super) fn fault(tokens: impl quote::ToTokens, message: impl std::fmt::Display) -> syn::Error {
     syn::Error::new_spanned(tokens, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::did_you_mean;
+
+    #[test]
+    fn a_word_with_a_slip_is_named_and_one_of_another_meaning_is_not() {
+        let words = ["unfinished", "waiting", "keep", "replace", "reject", "one", "skip", "all", "allow"];
+        let slips = [
+            ("wating", "waiting"),
+            ("Waiting", "waiting"),
+            ("unfinshed", "unfinished"),
+            ("replce", "replace"),
+            ("rejected", "reject"),
+            ("al", "all"),
+            ("alow", "allow"),
+            ("skipped", "skip"),
+        ];
+        for (slip, meant) in slips {
+            assert_eq!(did_you_mean(slip, &words), format!(": did you mean \"{meant}\"?"), "{slip}");
+        }
+        for other in ["", "none", "disallow", "drop", "refuse", "always", "unlimited", "1h", "sometimes"] {
+            assert_eq!(did_you_mean(other, &words), "", "{other}");
+        }
+    }
 }

@@ -18,6 +18,6 @@ fn job_2(_: Job2) {}
 
 fn main() {}
 
-//~ "sometimes" => expected "one" or "skip" or "all", got "sometimes"
+//~ "sometimes" => expected "one", "skip" or "all", got "sometimes"
 //~ "yes" => expected "skip" or "allow", got "yes"
 //~ all => write "all"
