@@ -99,7 +99,7 @@ fn warnings_errors_and_what_was_changed_fit_any_terminal() {
             (&format!("resume {wide}"), &["resumed"]),
             ("cancel 1", &["error:", "buried,", "cancelled"]),
             ("publish nope --payload x", &["error:", "serves:"]),
-            ("move --to file:./another_folder_for_the_queue --dry-run", &["would", "delayed,", "worker"]),
+            ("move --to file:./another_folder_for_the_queue --dry-run", &["would", "delayed,", "running"]),
         ] {
             let text = screen(&place, columns, arguments);
             for line in text.lines() {
