@@ -2,12 +2,20 @@
 
 use std::fmt;
 
+#[cfg(feature = "cli")]
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+#[cfg(feature = "cli")]
+use crate::outbox::{self, Dialect, OutboxUrl};
 use crate::policy::Policy;
 use crate::registry::{DuplicateHandler, Handler, JobDeclaration, Registry, RegistryError};
+#[cfg(feature = "cli")]
+use crate::report::chain;
 use crate::schedule::Schedule;
 use crate::state::States;
+#[cfg(feature = "cli")]
+use crate::transaction::TransactionError;
 
 /// A problem of a program.
 #[derive(Clone, Debug, Serialize)]
@@ -46,6 +54,8 @@ pub enum ProblemKind {
     Schedule,
     /// The configuration asks for something that this program cannot do.
     Configuration,
+    /// An outbox cannot be read: its file or its table is missing. A warning where only its server does not answer.
+    Outbox,
     /// A warning: a variable of the environment is not a configuration key.
     Environment,
     /// A warning: the program was built with `panic = "abort"`.
@@ -153,6 +163,20 @@ pub(crate) fn schedules(scheduled: impl Iterator<Item = (&'static Handler, &'sta
         Problem::new(ProblemKind::Schedule, message).at(handler.file(), handler.line())
     };
     scheduled.map(problem).collect()
+}
+
+/// Looks into each outbox. Returns the problems of those that no relay can read, and warnings of those whose server does
+/// not answer now.
+#[cfg(feature = "cli")]
+pub(crate) fn outboxes(urls: &[OutboxUrl], now: DateTime<Utc>) -> (Vec<Problem>, Vec<Problem>) {
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    for url in urls {
+        let Err(error) = outbox::counts(url, now) else { continue };
+        let waits = url.dialect() == Dialect::Postgres && !matches!(error, TransactionError::NoTable { .. });
+        let message = format!("cannot read the outbox at {url}: {}", chain(&*error.into_source()));
+        if waits { &mut warnings } else { &mut problems }.push(Problem::new(ProblemKind::Outbox, message));
+    }
+    (problems, warnings)
 }
 
 /// Returns the declared jobs without a handler. They do not keep this worker from starting, since another may have the

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use std::path::PathBuf;
 
+use chrono::Utc;
 use clap::Args;
 use serde_json::json;
 
@@ -60,6 +61,7 @@ pub(super) fn run(
     problems.extend(check::unhandled(&registry));
     problems.extend(log_problem.map(|problem| Problem::new(ProblemKind::Configuration, problem)));
     let mut warnings = Vec::from_iter(check::build());
+    let mut outboxes = Vec::new();
     match Config::load_from(sources) {
         Ok(config) => {
             problems.extend(worker::problems(&registry, &config.worker));
@@ -73,12 +75,19 @@ pub(super) fn run(
             problems.extend(at_servers.map(|problem| Problem::new(ProblemKind::Configuration, problem)));
             let warning = |warning: &ConfigWarning| Problem::new(ProblemKind::Environment, warning.to_string());
             warnings.extend(config.warnings.iter().map(warning));
+            outboxes = config.worker.outbox;
         }
         Err(error) => problems.push(Problem::new(ProblemKind::Configuration, chain(&error))),
     }
     let mut app = App::default();
     match setup(&mut app) {
-        Ok(()) => problems.extend(check::states(&registry, &app.states)),
+        Ok(()) => {
+            problems.extend(check::states(&registry, &app.states));
+            // The `setup` may have made the table.
+            let (missing, away) = check::outboxes(&outboxes, Utc::now());
+            problems.extend(missing);
+            warnings.extend(away);
+        }
         // The states that it would have provided are unknown.
         Err(error) => problems.push(Problem::new(ProblemKind::Setup, setup_failed(&*error))),
     }

@@ -49,20 +49,30 @@ pub(super) fn run(config: Config, arguments: &RelayArguments, out: &mut dyn Writ
             Arc::new(move |request_type, body| registry.route_of(request_type, body, &default_queue));
         Relay::new(url.clone(), pulpo.queue().clone(), route_of, clock.clone(), pulpo.options().outbox_poll)
     };
-    let moved = if arguments.once {
-        let mut moved = 0;
+    let (moved, refused) = if arguments.once {
+        let (mut moved, mut refused) = (0, 0);
         for url in urls {
-            moved += relay(url).drain()?;
+            let mut relay = relay(url);
+            moved += relay.drain()?;
+            refused += relay.refused_rows()?;
         }
-        moved
+        (moved, Some(refused))
     } else {
-        until_stopped(urls.iter().map(relay).collect())?
+        (until_stopped(urls.iter().map(relay).collect())?, None)
     };
     if arguments.format.json {
-        return show::json(out, &json!({ "moved": moved }));
+        let mut said = json!({ "moved": moved });
+        if let Some(refused) = refused {
+            said["refused"] = refused.into();
+        }
+        show::json(out, &said)?;
+    } else {
+        writeln!(out, "moved {}", counted(moved, "job"))?;
     }
-    writeln!(out, "moved {}", counted(moved, "job"))?;
-    Ok(())
+    match refused.unwrap_or_default() {
+        0 => Ok(()),
+        refused => Err(format!("not all jobs were moved: the queue refuses {refused}, and the log says why").into()),
+    }
 }
 
 /// Runs each relay on its own thread. Returns how many jobs they moved.

@@ -160,6 +160,7 @@ impl Source for Postgres {
         )?;
         let counts = counts.first().ok_or("the server answered with no row")?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
-        Ok(OutboxCounts { waiting: count(counts.try_get(0)?), refused: count(counts.try_get(1)?) })
+        let (all, refused): (i64, i64) = (counts.try_get(0)?, counts.try_get(1)?);
+        Ok(OutboxCounts { waiting: count(all - refused), refused: count(refused) })
     }
 }

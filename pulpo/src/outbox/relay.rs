@@ -148,6 +148,13 @@ impl Relay {
         }
     }
 
+    /// Returns how many rows stay because the queue refuses them.
+    #[cfg(feature = "cli")]
+    pub(crate) fn refused_rows(&mut self) -> Result<u64, RelayError> {
+        let now = self.now();
+        Ok(self.with_source(|source| source.counts(now))?.refused)
+    }
+
     /// Moves the first unclaimed rows, and returns how many.
     pub(crate) fn pass(&mut self) -> Result<u64, RelayError> {
         let claimed_at = self.clock.uptime();

@@ -39,9 +39,9 @@ impl Row {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutboxCounts {
-    /// Number of waiting jobs.
+    /// Number of jobs that wait to be moved.
     pub waiting: u64,
-    /// Number of these jobs that the queue refuses. They are tried again every ten minutes; the log gives the reason.
+    /// Number of other jobs, which the queue refuses. They are tried again every ten minutes; the log gives the reason.
     pub refused: u64,
 }
 

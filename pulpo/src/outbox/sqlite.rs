@@ -96,7 +96,7 @@ impl Source for Sqlite {
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
         )?;
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
-        Ok(OutboxCounts { waiting: count(counts.0), refused: count(counts.1) })
+        Ok(OutboxCounts { waiting: count(counts.0 - counts.1), refused: count(counts.1) })
     }
 }
 

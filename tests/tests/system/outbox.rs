@@ -138,7 +138,7 @@ fn any_client_publishes_by_the_statement_of_prepare() {
         [r#"{"header": {"request_type": "order_paid"}, "body": {"id": 8}}"#],
     )
     .expect("a row");
-    assert_eq!(as_json(&place, &["relay", "--once", "--json"]), json!({ "moved": 2 }));
+    assert_eq!(as_json(&place, &["relay", "--once", "--json"]), json!({ "moved": 2, "refused": 0 }));
     let listed = as_json(&place, &["list", "--json"]);
     // The job without a queue goes to the queue of its handler.
     let queues: Vec<_> = listed.as_array().expect("a list").iter().map(|message| message["queue"].clone()).collect();
@@ -272,12 +272,17 @@ fn a_row_that_the_queue_refuses_for_good_stays_and_the_others_go() {
     row(2, &"x".repeat(100_000));
     row(3, "");
     let said = to_end(&place, &["relay", "--once", "--json"]);
-    assert_eq!((said.code, said.out.contains("2")), (0, true), "{}", said.err);
+    let moved: Value = serde_json::from_str(&said.out).expect("JSON");
+    assert_eq!((said.code, moved), (1, json!({ "moved": 2, "refused": 1 })), "{}", said.err);
+    assert!(said.err.contains("error: not all jobs were moved: the queue refuses 1"), "{}", said.err);
     assert!(said.err.contains("the queue refuses a job of the outbox") && said.err.contains("row=2"), "{}", said.err);
     assert_eq!(waiting(&shop), 1);
     let shown = as_json(&place, &["outbox", "--json"]);
-    assert_eq!((&shown[0]["waiting"], &shown[0]["refused"]), (&json!(1), &json!(1)));
-    assert!(well(&place, &["outbox"]).ends_with("shop.db: 1 waiting, 1 refused\n"));
+    assert_eq!((&shown[0]["waiting"], &shown[0]["refused"]), (&json!(0), &json!(1)));
+    assert!(well(&place, &["outbox"]).ends_with("shop.db: 0 waiting, 1 refused\n"));
+    // It stays refused, and is not tried at once.
+    let again = to_end(&place, &["relay", "--once"]);
+    assert_eq!((again.code, again.out.as_str()), (1, "moved 0 jobs\n"), "{}", again.err);
 }
 
 #[test]
@@ -333,6 +338,17 @@ fn an_outbox_that_cannot_be_meant_is_refused_before_anything_is_done() {
         assert!(said.err.ends_with(expected) && said.err.lines().count() == 1, "{}", said.err);
     }
     assert!(!place.path("shop.db").exists());
+    // Before a worker starts, which would wait for it.
+    let said = to_end(&place, &["check"]);
+    assert!(said.code == 1 && said.out.contains("cannot read the outbox at sqlite:"), "{} {}", said.out, said.err);
+    assert!(said.out.contains("/shop.db: there is no such file\n") && said.err == "error: 1 problem\n", "{}", said.err);
+    Connection::open(place.path("shop.db")).and_then(|shop| shop.execute_batch("CREATE TABLE a(b)")).expect("a table");
+    let checked: Value = serde_json::from_str(&to_end(&place, &["check", "--json"]).out).expect("JSON");
+    let problem = &checked["problems"][0];
+    assert_eq!((&checked["ok"], &problem["kind"]), (&json!(false), &json!("outbox")), "{checked}");
+    assert!(problem["message"].as_str().is_some_and(|text| text.contains("no table `pulpo_outbox`")), "{checked}");
+    shop(&place);
+    assert_eq!(to_end(&place, &["check"]).code, 0);
     let said = to_end(&place, &["outbox", "--sql", "mysql"]);
     assert!(said.code == 2 && said.err.contains("expected sqlite or postgres"), "{}", said.err);
 }
