@@ -251,10 +251,15 @@ fn the_handlers_are_listed_with_their_policies() {
     assert_eq!(echo["aliases"], json!(["say"]));
     assert_eq!(
         echo["policy"],
-        json!({"queue": "side", "priority": 7, "max_attempts": 1, "backoff": "1s..1h", "ttr": 60.0, "timeout": 30.0})
+        json!({
+            "queue": "side", "priority": 7, "max_attempts": 1, "backoff": "1s..1h", "ttr": 60.0, "timeout": 30.0,
+            "unique_for": null, "on_duplicate": null, "rate": null, "rate_by": null, "limit": null, "limit_by": null,
+        })
     );
+    assert_eq!((&echo["schedule"], &echo["unique"]), (&json!([]), &json!(null)));
     let table = well(&place, &["handlers"]);
     assert!(table.contains(" echo, say  worker::Echo "), "{table}");
+    assert!(!table.contains("RULES"), "{table}");
     assert!(!place.path("pulpo-data").exists(), "no queue is needed for that");
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::{Running, Sandbox};
+use serde_json::json;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_limited_worker");
 
@@ -228,4 +229,22 @@ fn a_unique_scheduled_job_reports_its_publication() {
     assert_eq!(run(&place, &["delete", "1"]).0, 0);
     let told: serde_json::Value = serde_json::from_str(&run_now(&["--json"]).1).expect("JSON");
     assert_eq!((&told["id"], &told["publication"]), (&"2".into(), &"new".into()));
+}
+
+#[test]
+fn an_operator_sees_which_jobs_are_scheduled_unique_or_limited() {
+    let place = Sandbox::new();
+    let said = place.run(WORKER, &["handlers", "--json"]);
+    let all: Vec<serde_json::Value> = serde_json::from_str(&said.out).expect("JSON");
+    let of = |name: &str| all.iter().find(|handler| handler["request_type"] == name).expect("a handler");
+    let (yearly, waits, exclusive) = (of("yearly"), of("waits"), of("exclusive"));
+    assert_eq!((&yearly["schedule"], &yearly["unique"]), (&json!(["0 3 29 2 *"]), &json!("")));
+    assert_eq!((&waits["unique"], &waits["policy"]["unique_for"]), (&json!("key"), &json!("waiting")));
+    assert_eq!(waits["policy"]["on_duplicate"], "keep");
+    assert_eq!(of("rated")["policy"]["rate"], "40/4s");
+    assert_eq!((&exclusive["policy"]["limit"], &exclusive["policy"]["limit_by"]), (&json!(2), &json!(1)));
+    let table = place.run(WORKER, &["handlers"]).out;
+    for rules in ["0 3 29 2 *; unique\n", "unique by key\n", "rate 40/4s\n", "limit 2; limit_by 1\n", " RULES\n"] {
+        assert!(table.contains(rules), "{rules}: {table}");
+    }
 }

@@ -34,7 +34,7 @@ fn fields(value: &Value) -> BTreeSet<String> {
                     walk(format!("{prefix}{dot}{key}"), part, found);
                 }
             }
-            Value::Array(parts) if ["states", "aliases"].iter().all(|own| !prefix.ends_with(own)) => {
+            Value::Array(parts) if ["states", "aliases", "schedule"].iter().all(|own| !prefix.ends_with(own)) => {
                 parts.iter().for_each(|part| walk(format!("{prefix}[]"), part, found));
             }
             _ => drop(found.insert(prefix)),
