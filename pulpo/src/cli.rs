@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use self::command::{Done, Format, Open, WrongUsage, is_broken_pipe};
@@ -112,6 +113,7 @@ enum Command {
     /// Cancel messages: bury those that wait, end those that run
     Cancel(cancel::CancelArguments),
     /// Requeue buried messages with a fresh set of attempts
+    #[command(aliases = ["retry", "requeue"])]
     Kick(change::KickArguments),
     /// Delete all messages of a queue
     Purge(change::PurgeArguments),
@@ -170,7 +172,7 @@ Examples:
   check --queue  decodes every waiting message with this program, and changes
                  nothing
 
-It runs the `setup` of the program. Without --queue it reads no messages.")]
+It runs the `setup` of the program, and looks whether each outbox has its table. Without --queue it reads no messages.")]
     Check(check::CheckArguments),
     /// Show the effective configuration, and where each value comes from
     #[command(after_help = "\
@@ -218,6 +220,7 @@ pub fn main(program: Program) -> ExitCode {
     let cli = match program.definition().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
+            let error = with_hint(error);
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -232,6 +235,23 @@ pub fn main(program: Program) -> ExitCode {
             ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Adds to the error of an unknown command which one does what the word means elsewhere.
+fn with_hint(mut error: clap::Error) -> clap::Error {
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    let hint = match word.as_str() {
+        "status" | "history" | "logs" | "log" | "show" | "info" | "inspect" => {
+            "`peek ID` shows a message with its state, its history and its last error"
+        }
+        "failed" | "dead" => "`list --state buried` shows what failed for good, and why",
+        "jobs" | "ls" | "messages" => "`list` shows the messages in the queue",
+        "enqueue" | "push" | "add" => "`publish TYPE` publishes a job",
+        "run" | "start" | "worker" => "`work` takes messages and runs their handlers",
+        _ => return error,
+    };
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![hint.into()]));
+    error
 }
 
 fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {

@@ -3,7 +3,7 @@
 use pulpo_tests::program::Sandbox;
 
 use super::terminal::{at_a_terminal_of, shown};
-use super::well;
+use super::{refused, well};
 
 /// Returns all commands, except the one that runs none.
 fn commands(help: &str) -> Vec<String> {
@@ -87,4 +87,17 @@ fn without_colours(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |all, part| all + part.split_once('m').map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn the_words_of_other_programs_lead_to_the_right_command() {
+    let place = Sandbox::new();
+    for (word, hint) in [("status", "`peek ID` shows"), ("logs", "`peek ID` shows"), ("jobs", "`list` shows")] {
+        let said = refused(&place, 2, &[word]);
+        assert!(said.contains(&format!("unrecognized subcommand '{word}'")) && said.contains(hint), "{said}");
+    }
+    well(&place, &["publish", "echo", "--payload", "x"]);
+    well(&place, &["cancel", "1"]);
+    assert_eq!(well(&place, &["retry", "1"]), "kicked 1\n");
+    assert!(!well(&place, &["help"]).contains("retry"));
 }
