@@ -265,7 +265,12 @@ impl LeaseConnection {
             state.send_deferred(self.now());
             // Its answer comes after theirs.
             let (number, wakes) = state.enter_ask(vec![Expect::using()], None);
-            self.await_answers(state, number, &wakes)?;
+            let waited = self.await_answers(state, number, &wakes);
+            if is_coming && waited.is_err() {
+                // Those that are here already can go back. The others come when the server answers.
+                return self.release_spare().and(waited.map(drop));
+            }
+            waited?;
         }
         self.release_spare()
     }
