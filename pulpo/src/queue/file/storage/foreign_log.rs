@@ -38,7 +38,7 @@ struct OpenFile {
     file: FileId,
     connections: usize,
     /// Whether its log belongs to another database; `None` before the first connection has checked that. Locked
-    /// meanwhile, so that the next ones wait for the result.
+    /// during that check, so that the next ones wait for its result.
     has_foreign_log: Arc<Mutex<Option<bool>>>,
 }
 

@@ -22,7 +22,7 @@ pub(in crate::queue::file) fn micros_up(time: DateTime<Utc>) -> i64 {
 /// A thousand years, in microseconds. A wait that is much longer would end at a time that RFC 3339 cannot write.
 const LONGEST_WAIT: i64 = 31_556_952_000_000_000;
 
-/// Returns when this wait ends, rounded up, so that nothing starts early; `None` if there is none.
+/// Returns the end of a wait, rounded up so that nothing starts early; `None` if the wait is zero.
 pub(in crate::queue::file) fn after(now: i64, wait: Duration) -> Option<i64> {
     let micros = i64::try_from(wait.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
     (micros > 0).then(|| now.saturating_add(micros))
