@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-pub(crate) use crate::sync::lock;
+use crate::sync::lock;
 
 /// A source of wall-clock time and of elapsed time.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {

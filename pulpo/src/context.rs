@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::clock::{Clock, lock};
+use crate::clock::Clock;
 #[cfg(feature = "tokio")]
 use crate::guard;
 use crate::job::{IntoMessage, KeysOf};
@@ -24,6 +24,7 @@ use crate::report::chain;
 use crate::state::States;
 #[cfg(feature = "testing")]
 use crate::state::interleave;
+use crate::sync::lock;
 
 mod cancellation;
 mod produced;

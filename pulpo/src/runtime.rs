@@ -6,8 +6,8 @@ use std::sync::{Mutex, OnceLock};
 
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
-use crate::clock::lock;
 use crate::process::fork::{PerProcess, RUNTIMES, in_fork};
+use crate::sync::lock;
 
 /// Kept per process, because a fork has none of the threads of its parent's runtime.
 static SHARED: PerProcess<Shared> = PerProcess::new();

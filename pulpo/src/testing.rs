@@ -249,7 +249,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use self::faults::{Faults, FaultyQueue, OutageClock};
 use self::kit::{Kit, Runtime, around, sound};
 use self::recorder::Recorder;
-use crate::clock::{Clock, ManualClock, lock};
+use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
 use crate::instance::{Pulpo, scoped};
 use crate::job::Job;
@@ -258,6 +258,7 @@ use crate::queue::{Filter, StoredMessage};
 use crate::registry::{Handler, Registry};
 use crate::schedule::Occurrences;
 use crate::state::{State, States};
+use crate::sync::lock;
 use crate::worker::WorkerOptions;
 
 mod assertions;

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 
-use crate::clock::lock;
 use crate::process::fork::Birthplace;
+use crate::sync::lock;
 
 /// The size of the buffer for a slow reader: some 50,000 lines.
 const MOST_BYTES: usize = 8 << 20;

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::task::Waker;
 
-use crate::clock::lock;
+use crate::sync::lock;
 
 /// Whether the run in a lane no longer counts. Each lane has one, which its runs use in turn.
 #[derive(Debug, Default)]

@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use crate::clock::lock;
 use crate::queue::Progress;
+use crate::sync::lock;
 
 /// The latest report of the run in a lane. Each lane has one, which its runs use in turn.
 #[derive(Debug, Default)]

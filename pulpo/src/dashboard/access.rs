@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, COOKIE};
 
-use crate::clock::lock;
+use crate::sync::lock;
 use crate::worker::Secret;
 
 pub(super) const LOGIN: &str = "/login";

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use maud::{Markup, html};
 
 use super::html::number;
-use crate::clock::lock;
 use crate::queue::{Counts, QueueAdapter, QueueError, Stats};
+use crate::sync::lock;
 
 /// A reading that took less than this is not reused.
 const QUICK: Duration = Duration::from_millis(20);

@@ -12,8 +12,8 @@ use super::html::{Problem, Visit, button, counted, live, no_such_page, number, p
 use super::parameters::Named;
 use super::site::Site;
 use super::tasks::Deed;
-use crate::clock::lock;
 use crate::report::visible;
+use crate::sync::lock;
 
 pub(super) async fn page(State(site): State<Arc<Site>>, visit: Visit, Named(id): Named) -> Response {
     let Ok(id) = id.parse::<u64>() else { return no_such_page(visit).await };

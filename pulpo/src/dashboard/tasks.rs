@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use axum::http::StatusCode;
 
 use super::html::Problem;
-use crate::clock::lock;
 use crate::guard;
 use crate::message::MessageId;
 use crate::queue::{Cancelled, Filter, MessageState, QueueAdapter, QueueError, Survey};
 use crate::report::chain;
+use crate::sync::lock;
 
 /// Maximum number of tasks to remember.
 const REMEMBERED: usize = 100;

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::clock::{Notify, lock};
+use crate::clock::Notify;
 use crate::process::fork::PerProcess;
+use crate::sync::lock;
 
 /// The listeners. Kept per process: a fork has none of them, and must not wait for a thread of its parent.
 static LISTENERS: PerProcess<Mutex<Vec<Weak<Notify>>>> = PerProcess::new();

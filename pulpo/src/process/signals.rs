@@ -21,7 +21,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::{emulate_default_handler, signal_name, unregister};
 
 use super::fork::PerProcess;
-use crate::clock::lock;
+use crate::sync::lock;
 
 /// Kept per process, because a fork has no thread that would pass signals on.
 static STATE: PerProcess<Mutex<State>> = PerProcess::new();

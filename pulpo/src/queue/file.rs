@@ -29,10 +29,11 @@ use super::{
     Activity, ActivityFilter, ActivityLog, Capabilities, Consumer, Enqueued, Import, Imported, Keeping, NewMessage,
     OutboxIds, Pruned, QueueAdapter, QueueError, Retention, ScheduleStore, Workers,
 };
-use crate::clock::{Clock, lock};
+use crate::clock::Clock;
 use crate::keys::Publication;
 use crate::message::MessageId;
 use crate::queue::{EnqueueAsync, LimitKeys};
+use crate::sync::lock;
 
 mod activity;
 mod backend;

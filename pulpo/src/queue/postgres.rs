@@ -37,8 +37,9 @@ use super::{
     Imported, InDatabase, Inspection, Keeping, MessageState, NewMessage, OutboxIds, Pruned, QueueAdapter, QueueError,
     Retention, Route, ScheduleStore, Stats, StoredMessage, Survey, Workers,
 };
-use crate::clock::{Clock, lock};
+use crate::clock::Clock;
 use crate::message::MessageId;
+use crate::sync::lock;
 
 mod activity;
 mod backend;

@@ -31,9 +31,10 @@ use super::{
     Capabilities, Consumer, Enqueued, Filter, Inspection, NewMessage, QueueAdapter, QueueError, Route, Stats,
     StoredMessage, Survey, Unreachable,
 };
-use crate::clock::{Clock as _, lock};
+use crate::clock::Clock as _;
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
+use crate::sync::lock;
 
 mod ask;
 mod away;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::clock::lock;
 use crate::process::fork::PerProcess;
+use crate::sync::lock;
 
 /// Bucket bounds in seconds: from a job that only writes a line to one that runs for hours.
 const BUCKETS: [f64; 14] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];

@@ -10,8 +10,9 @@ use super::{
     QUEUE_MEASURED, QUEUE_MESSAGES, QUEUE_OLDEST_READY, QUEUE_SERVERS_UNREACHABLE, SPOOL_MESSAGES, SPOOL_OLDEST,
     SPOOL_REFUSED,
 };
-use crate::clock::{Clock, lock};
+use crate::clock::Clock;
 use crate::queue::{MessageState, QueueAdapter, QueueError, Stats};
+use crate::sync::lock;
 
 /// The maximum number of series for request types and queues that this program does not name: a producer may invent any
 /// number of them.

@@ -8,7 +8,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 
 #[cfg(feature = "tokio")]
-use crate::clock::lock;
+use crate::sync::lock;
 
 /// Runs the work here, or on another thread if this one belongs to a runtime, and waits for it.
 pub(super) fn run<R: Send>(work: impl FnOnce() -> R + Send) -> R {

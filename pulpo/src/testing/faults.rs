@@ -14,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
 
-use crate::clock::{Clock, ManualClock, Notify, lock};
+use crate::clock::{Clock, ManualClock, Notify};
 use crate::context::Cancellation;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
@@ -24,6 +24,7 @@ use crate::queue::{
 };
 use crate::registry::{Handler, Registry};
 use crate::state::interleave;
+use crate::sync::lock;
 
 /// The maximum number of faults per message, so that each message is done in the end.
 const MOST_OF_ONE: usize = 3;

@@ -10,13 +10,14 @@ use super::blocking;
 use super::faults::Faults;
 use super::recorder::Recorder;
 use super::run::Run;
-use crate::clock::{Clock as _, ManualClock, lock};
+use crate::clock::{Clock as _, ManualClock};
 use crate::context::Cancellation;
 use crate::instance::{Pulpo, scoped};
 use crate::queue::QueueAdapter as _;
 use crate::registry::Registry;
 use crate::schedule::Overlap;
 use crate::state::States;
+use crate::sync::lock;
 use crate::worker::{Scheduler, StepError, WorkError, Worker, scheduled};
 
 /// Runs in a row after which jobs are assumed to publish each other forever.

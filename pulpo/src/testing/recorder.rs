@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::run::{Run, Settled};
-use crate::clock::{ManualClock, lock};
+use crate::clock::ManualClock;
 use crate::keys::Publication;
 use crate::message::{Incoming, MessageId};
 use crate::queue::{
@@ -19,6 +19,7 @@ use crate::queue::{
     Workers,
 };
 use crate::state::interleave;
+use crate::sync::lock;
 
 /// Called after each publication.
 pub(super) type OnPublish = Box<dyn Fn() + Send + Sync>;

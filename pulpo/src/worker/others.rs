@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::clock::{Clock, lock};
+use crate::clock::Clock;
 use crate::disposition::Served;
 use crate::queue::{DequeueFilter, QueueAdapter};
 use crate::report::chain;
+use crate::sync::lock;
 
 /// How long an answer of the queue is valid.
 const ASK_EVERY: Duration = Duration::from_secs(5);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Mutex;
 
-use crate::clock::lock;
 use crate::process::fork::PerProcess;
+use crate::sync::lock;
 
 /// A warning about a configuration, which is not an error.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

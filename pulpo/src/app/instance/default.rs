@@ -7,10 +7,10 @@ use once_cell::race::OnceBox;
 #[cfg(feature = "testing")]
 use super::scoped;
 use super::{Pulpo, SetupError};
-use crate::clock::lock;
 use crate::config::Config;
 use crate::process::fork::PerProcess;
 use crate::producer::PublishError;
+use crate::sync::lock;
 
 /// A fork inherits it, but does not use what its queue has open.
 static DEFAULT: OnceBox<Pulpo> = OnceBox::new();

@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
-use crate::clock::{ManualClock, lock};
+use crate::clock::ManualClock;
+use crate::sync::lock;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -34,8 +34,9 @@ use self::state::State;
 use super::connection::{Connection, Server};
 use super::fault::Fault;
 use super::protocol::Answer;
-use crate::clock::{Clock as _, SystemClock, lock};
+use crate::clock::{Clock as _, SystemClock};
 use crate::queue::Lease;
+use crate::sync::lock;
 
 mod calls;
 mod state;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::connection::{Connection, Server};
 use super::fault::Fault;
-use crate::clock::{Clock as _, SystemClock, lock};
+use crate::clock::{Clock as _, SystemClock};
+use crate::sync::lock;
 
 /// A connection that has been idle for longer is checked before it is used, so that a restart of the server is noticed
 /// before anything is sent that must not be sent twice. The check costs one round trip, at a time when that does not

@@ -17,12 +17,13 @@ use super::storage::schema;
 use super::storage::values::after;
 use super::storage::writer::Durability;
 use super::{done, history, limits, unique};
-use crate::clock::{Clock as _, lock};
+use crate::clock::Clock as _;
 use crate::queue::prefetch::{self, Found, Lane, LeaseRequest, Leased, Look};
 use crate::queue::{
     AttemptOutcome, Consumer, Delivery, DequeueFilter, FailedRun, Lease, MessageState, NewMessage, QueueError,
     Settlement,
 };
+use crate::sync::lock;
 
 pub(super) struct FileConsumer {
     shared: Arc<Shared>,

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::shared::{Leftover, Shared};
 use super::storage::reopening::ReopeningConnection;
 use super::storage::rewrite::{SMALL, all, cut_log, has_at_most};
-use crate::clock::{Clock as _, lock};
+use crate::clock::Clock as _;
 use crate::queue::QueueError;
+use crate::sync::lock;
 
 /// The minimum time between two rewrites of a larger database.
 const REWRITE_EVERY: Duration = Duration::from_secs(24 * 3600);

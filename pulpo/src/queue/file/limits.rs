@@ -22,8 +22,8 @@ use self::held_back::HeldBack;
 use self::search::{Search, SearchEnd};
 use self::starts::Starts;
 use super::dequeue::{self, ReadyKind};
-use crate::clock::lock;
 use crate::queue::DequeueFilter;
+use crate::sync::lock;
 
 mod budget;
 mod held_back;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::clock::lock;
 use crate::queue::prefetch::upkeep::{Next, Upkeep};
+use crate::sync::lock;
 
 /// How often to look for dead processes if no notification comes.
 const DEAD_SCAN_INTERVAL: Duration = Duration::from_secs(1);

@@ -20,7 +20,8 @@ use super::leases::process_lock::{self, write_at};
 use super::maintenance::Maintenance;
 use super::storage::file_id::FileId;
 use super::storage::folder::{make_folder, open_or_make, open_own};
-use crate::clock::{Clock as _, Notify, SystemClock, lock};
+use crate::clock::{Clock as _, Notify, SystemClock};
+use crate::sync::lock;
 
 const FOLDER: &str = "notify";
 

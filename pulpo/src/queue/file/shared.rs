@@ -22,12 +22,13 @@ use super::storage::rewrite::Quiet;
 use super::storage::schema;
 use super::storage::values::micros;
 use super::storage::writer::{Durability, Writer, check_version};
-use crate::clock::{Clock, Notify, SystemClock, lock};
+use crate::clock::{Clock, Notify, SystemClock};
 use crate::process::fork::Unforked;
 use crate::queue::prefetch::Prefetch;
 use crate::queue::prefetch::upkeep::Next;
 use crate::queue::{QueueError, Retention};
 use crate::report::chain;
+use crate::sync::lock;
 
 #[derive(Debug)]
 pub(super) struct Shared {

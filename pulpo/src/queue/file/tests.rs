@@ -5,11 +5,12 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::leases::process_lock;
 use super::*;
-use crate::clock::{ManualClock, lock};
+use crate::clock::ManualClock;
 use crate::queue::prefetch::{DeferredCommit, Exchange, Found, LeaseRequest, LeaseStore as _, Leased, buffer};
 use crate::queue::{
     ActivityStep, DequeueFilter, Edit, Edited, Filter, Inspection as _, MessageState, Settlement, StoredMessage,
 };
+use crate::sync::lock;
 
 mod many;
 mod statements;

@@ -15,10 +15,10 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
-use crate::clock::lock;
 pub(super) use crate::queue::activity::Event;
 use crate::queue::activity::fill_waiting;
 use crate::queue::{Activity, ActivityFilter, ActivityStep};
+use crate::sync::lock;
 
 /// The interval at which a process writes its counts.
 const WRITE_EVERY: Duration = Duration::from_secs(2);

@@ -25,8 +25,9 @@ use super::claim::{AT_ONCE, END_DEAD, NextWaits, PROMOTE};
 use super::connection::{self, Connection, Heard, SocketRuntime, Sql};
 use super::error::PostgresError;
 use super::shared::Shared;
-use crate::clock::{Clock as _, lock};
+use crate::clock::Clock as _;
 use crate::process::host;
+use crate::sync::lock;
 
 mod state;
 

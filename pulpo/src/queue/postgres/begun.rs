@@ -20,7 +20,7 @@ use tokio_postgres::types::Type;
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use super::values::lazily;
-use crate::clock::lock;
+use crate::sync::lock;
 
 /// Runs that end earlier stay unmarked.
 const MARK_AFTER: Duration = Duration::from_millis(5);

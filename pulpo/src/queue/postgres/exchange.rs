@@ -15,10 +15,11 @@ use super::limits;
 use super::settle::Commits;
 use super::shared::Shared;
 use super::values::number;
-use crate::clock::{Clock as _, lock};
+use crate::clock::Clock as _;
 use crate::queue::Lease;
 use crate::queue::prefetch::upkeep::Next;
 use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer};
+use crate::sync::lock;
 
 /// The shortest time between two statements that make delayed messages ready.
 const PROMOTE_EVERY: Duration = Duration::from_millis(5);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::connection::{Connection, Connector};
 use super::error::PostgresError;
-use crate::clock::{Clock as _, SystemClock, lock};
+use crate::clock::{Clock as _, SystemClock};
+use crate::sync::lock;
 
 /// The maximum number of connections. Threads share transactions, so more would
 /// gain nothing.

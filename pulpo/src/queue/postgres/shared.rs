@@ -22,11 +22,12 @@ use super::publish;
 use super::schema::{self, Missing};
 use super::settle::{self, Ended, Settled};
 use super::told::{self, Tell, Told};
-use crate::clock::{Clock, Notify, SystemClock, lock};
+use crate::clock::{Clock, Notify, SystemClock};
 use crate::keys::Publication;
 use crate::queue::prefetch::Prefetch;
 use crate::queue::prefetch::upkeep::Upkeep;
 use crate::queue::{Enqueued, Imported, NewMessage, QueueError, Retention, Route};
+use crate::sync::lock;
 
 /// The number of further tries after a conflict with another transaction.
 const MAX_CONFLICTS: usize = 10;

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::server::{Server, Told};
 use super::shared::Shared;
-use crate::clock::{Clock as _, lock};
+use crate::clock::Clock as _;
 use crate::queue::QueueError;
+use crate::sync::lock;
 
 impl Shared {
     /// Asks all servers for their identity that have not told it, and waits this long for the answers. Servers that are

@@ -10,12 +10,11 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::clock::lock;
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 use crate::queue::{QueueAdapter, QueueError, StoredMessage};
 use crate::report::chain;
-use crate::sync::wait_timeout_while;
+use crate::sync::{lock, wait_timeout_while};
 
 /// How long a server rests that did not answer, or refused a publication: at first, and at most.
 const SHORTEST_REST: Duration = Duration::from_millis(100);

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::merge;
 use super::server::{Rank, Server, Told};
-use crate::clock::{Clock as _, SystemClock, lock};
+use crate::clock::{Clock as _, SystemClock};
 use crate::message::MessageId;
 use crate::process::fork::PerProcess;
 use crate::queue::{Filter, QueueError};
 use crate::report::chain;
+use crate::sync::lock;
 
 pub(super) struct Shared {
     pub(super) servers: Vec<Server>,

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use super::server::{Told, copy};
 use super::shared::Shared;
-use crate::clock::{Clock as _, lock};
+use crate::clock::Clock as _;
 use crate::queue::{Consumer, Delivery, DequeueFilter, QueueError, Settlement};
-use crate::sync::{wait_timeout_while, wait_while};
+use crate::sync::{lock, wait_timeout_while, wait_while};
 
 /// How long a thread waits at a server in one request.
 const SLICE: Duration = Duration::from_secs(1);

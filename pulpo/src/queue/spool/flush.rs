@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::contents::Flushed;
 use super::envelope::{Envelope, QUEUE};
 use super::shared::Shared;
-use crate::clock::lock;
 use crate::queue::{Consumer, Delivery, DequeueFilter, Lease, NewMessage, QueueError, Settlement};
 use crate::report::chain;
+use crate::sync::lock;
 
 /// Number of messages in one batch.
 const BATCH: usize = 100;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::contents::Spooled;
-use crate::clock::{Notify, SystemClock, lock};
+use crate::clock::{Notify, SystemClock};
 use crate::process::fork::PerProcess;
 use crate::queue::backend::Purpose;
 use crate::queue::{Filter, MessageState, QueueAdapter, QueueError};
+use crate::sync::lock;
 
 /// Opens the embedded queue.
 pub(super) type Open = Box<dyn Fn(Purpose) -> Result<Arc<dyn QueueAdapter>, QueueError> + Send + Sync>;

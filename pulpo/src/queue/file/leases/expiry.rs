@@ -13,10 +13,11 @@ use rusqlite::{Connection, params};
 
 use super::lease::LeaseEnder;
 use super::process_lock::ProcessLock;
-use crate::clock::{Clock, lock};
+use crate::clock::Clock;
 use crate::queue::MessageState;
 use crate::queue::file::counts::Changes;
 use crate::queue::file::storage::values::{Ids, json};
+use crate::sync::lock;
 
 /// Smaller steps of the clock are corrections by a time server, not jumps.
 const STEP: i64 = 1_000_000;

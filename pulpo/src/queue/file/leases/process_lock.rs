@@ -19,9 +19,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::clock::lock;
 use crate::queue::file::storage::file_id::FileId;
 use crate::queue::file::storage::folder::{make_folder, open_or_make, open_own};
+use crate::sync::lock;
 
 /// The folder beside the database.
 pub(in crate::queue::file) const FOLDER: &str = "workers";

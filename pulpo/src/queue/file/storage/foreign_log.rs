@@ -26,9 +26,9 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::file_id::{FileId, log_of};
 use super::schema;
-use crate::clock::lock;
 use crate::process::fork::PerProcess;
 use crate::queue::QueueError;
+use crate::sync::lock;
 
 /// The files that connections of this process have open. A fork has none open.
 static OPEN: PerProcess<Mutex<Vec<OpenFile>>> = PerProcess::new();

@@ -14,8 +14,8 @@ use rusqlite::Connection;
 use super::error::SqliteError;
 use super::file_id::log_of;
 use super::reopening::ReopeningConnection;
-use crate::clock::lock;
 use crate::queue::QueueError;
+use crate::sync::lock;
 
 /// A database with more content than this is not rewritten in memory, and not when a worker stops: that would take more
 /// than a second, in which no other process can write.

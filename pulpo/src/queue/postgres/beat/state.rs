@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_postgres::types::Type;
 
-use crate::clock::lock;
 use crate::queue::postgres::connection::{Connection, Heard, Sql};
 use crate::queue::postgres::error::PostgresError;
 use crate::queue::postgres::schema;
+use crate::sync::lock;
 
 const UNREGISTER: Sql = "WITH said AS (DELETE FROM SCHEMA.worker_report WHERE worker = $1)
     DELETE FROM SCHEMA.worker WHERE id = $1";
