@@ -51,9 +51,9 @@ mod error;
 #[cfg(feature = "http")]
 mod health;
 mod in_flight;
+mod job_metrics;
 mod lane;
 mod limits;
-mod meters;
 mod monitor;
 mod options;
 mod others;
@@ -339,7 +339,7 @@ impl Worker {
             stop: stop.clone(),
             crew: Crew::new(lanes, options.max_abandoned_runs.unwrap_or(lanes)),
             monitor: MonitorWaker::new(stop.signal.clone()),
-            in_trouble: AtomicUsize::new(0),
+            lanes_in_outage: AtomicUsize::new(0),
             others: OtherWorkers::default(),
             counts: Counts::default(),
             env,

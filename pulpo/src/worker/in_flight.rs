@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tracing::{Span, field};
 
-use super::meters::{InFlightGuard, JobMetrics};
+use super::job_metrics::{InFlightGuard, JobMetrics};
 use crate::context::{Cancellation, LatestProgress, Produced};
 use crate::disposition::{AttemptState, Disposition, RunEnd, after_run};
 use crate::guard;
@@ -63,7 +63,7 @@ pub(super) struct InFlightJob {
     /// The text for the log, if the reason contains values of the body.
     pub(super) logged_reason: Option<String>,
     pub(super) span: Span,
-    pub(super) meters: Arc<JobMetrics>,
+    pub(super) metrics: Arc<JobMetrics>,
     /// Counts the job as in flight while it lives.
     pub(super) _in_flight: InFlightGuard,
 }
@@ -75,7 +75,7 @@ impl InFlightJob {
         uptime: Duration,
         attempt: AttemptState,
         cancellation: Arc<Cancellation>,
-        meters: Arc<JobMetrics>,
+        metrics: Arc<JobMetrics>,
     ) -> Self {
         // A queue may not report a delay that is over.
         let due_since = attempt.delay.map_or(delivery.due_since, |delay| delay.max(delivery.due_since));
@@ -101,8 +101,8 @@ impl InFlightJob {
             has_run: false,
             logged_reason: None,
             span: Span::none(),
-            _in_flight: meters.in_flight_guard(),
-            meters,
+            _in_flight: metrics.in_flight_guard(),
+            metrics,
         }
     }
 
@@ -236,7 +236,7 @@ impl InFlight {
             running.handler_called = true;
             running.called_at = Some(now);
             let first = running.attempt.failed == 0;
-            running.meters.started(first.then(|| (now - running.due_since).to_std().unwrap_or_default()));
+            running.metrics.started(first.then(|| (now - running.due_since).to_std().unwrap_or_default()));
         }
     }
 }

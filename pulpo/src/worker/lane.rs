@@ -283,7 +283,7 @@ impl Lane {
         uptime: Duration,
     ) -> InFlightJob {
         let policy = resolved.map_or(Policy::DEFAULT, |resolved| resolved.policy.clone());
-        let meters = resolved.map_or(&self.shared.resolved.unknown, |resolved| &resolved.meters);
+        let metrics = resolved.map_or(&self.shared.resolved.unknown, |resolved| &resolved.metrics);
         let failed = delivery.failed(policy.max_attempts);
         let delay = message.and_then(|message| message.header.delay());
         let attempt = AttemptState {
@@ -300,7 +300,8 @@ impl Lane {
             jitter: 0.0,
             stopping: false,
         };
-        let mut running = InFlightJob::new(delivery, queue, uptime, attempt, self.cancellation.clone(), meters.clone());
+        let mut running =
+            InFlightJob::new(delivery, queue, uptime, attempt, self.cancellation.clone(), metrics.clone());
         if let Some(message) = message {
             let unknown = || Cow::Owned(limited(message.header.request_type().to_owned()));
             running.request_type = resolved.map_or_else(unknown, |resolved| Cow::Borrowed(resolved.name));
@@ -334,7 +335,7 @@ impl Drop for Lane {
     /// Runs even if a bug of ours panics: the monitor then starts another lane.
     fn drop(&mut self) {
         if self.outage.is_on() {
-            self.shared.in_trouble.fetch_sub(1, Ordering::SeqCst);
+            self.shared.lanes_in_outage.fetch_sub(1, Ordering::SeqCst);
         }
         // First: whoever sees that this lane has ended may close the queue.
         self.consumer = None;

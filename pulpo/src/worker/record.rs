@@ -26,9 +26,9 @@ impl Shared {
         // The subscriber and the recorder belong to the program: a fault there must not end a lane.
         let _ = guard::catch(|| self.log_settled(job, disposition, result, took));
         let _ = guard::catch(|| {
-            job.meters.settled(settled);
+            job.metrics.settled(settled);
             if job.handler_called {
-                job.meters.ended(took);
+                job.metrics.ended(took);
             }
         });
         let _ = guard::catch(|| {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::meters::JobMetrics;
+use super::job_metrics::JobMetrics;
 use super::options::WorkerOptions;
 use crate::policy::Policy;
 use crate::registry::{Batch, Handler, Registry};
@@ -16,7 +16,7 @@ pub(super) struct ResolvedHandler {
     pub(super) policy: Policy,
     /// How it takes batches, if it does.
     pub(super) batch: Option<Batch>,
-    pub(super) meters: Arc<JobMetrics>,
+    pub(super) metrics: Arc<JobMetrics>,
 }
 
 /// All handlers, by request type and alias.
@@ -30,9 +30,9 @@ impl ResolvedHandlers {
     pub(super) fn new(registry: &Registry, options: &WorkerOptions) -> Self {
         let mut by_type = HashMap::new();
         for handler in registry.iter() {
-            let meters = Arc::new(JobMetrics::new(handler.request_type()));
+            let metrics = Arc::new(JobMetrics::new(handler.request_type()));
             for name in std::iter::once(&handler.request_type()).chain(handler.aliases()) {
-                by_type.insert(*name, Arc::new(ResolvedHandler::new(name, handler, options, meters.clone())));
+                by_type.insert(*name, Arc::new(ResolvedHandler::new(name, handler, options, metrics.clone())));
             }
         }
         Self { by_type, unknown: Arc::new(JobMetrics::new(telemetry::UNKNOWN)) }
@@ -50,7 +50,7 @@ impl ResolvedHandlers {
 }
 
 impl ResolvedHandler {
-    fn new(name: &'static str, handler: &'static Handler, options: &WorkerOptions, meters: Arc<JobMetrics>) -> Self {
+    fn new(name: &'static str, handler: &'static Handler, options: &WorkerOptions, metrics: Arc<JobMetrics>) -> Self {
         let changed = options.handlers.get(handler.request_type());
         let batch = handler.batching().map(|batch| Batch {
             most: changed.and_then(|changed| changed.batch).unwrap_or(batch.most),
@@ -62,7 +62,7 @@ impl ResolvedHandler {
             handler,
             policy: changed.map_or_else(|| handler.policy().clone(), |changed| changed.apply(handler.policy())),
             batch,
-            meters,
+            metrics,
         }
     }
 }

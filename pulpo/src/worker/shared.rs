@@ -41,7 +41,7 @@ pub(super) struct Shared {
     pub(super) others: OtherWorkers,
     pub(super) counts: Counts,
     /// How many lanes cannot reach the queue. The first one logs the outage, and the last one its end.
-    pub(super) in_trouble: AtomicUsize,
+    pub(super) lanes_in_outage: AtomicUsize,
     /// The environment that handlers can query.
     pub(super) env: Arc<WorkerEnv>,
     /// The process in which the worker was started.
@@ -66,14 +66,14 @@ impl Shared {
 
     /// Logs, for the first lane, that no messages can be taken.
     pub(super) fn report_outage(&self, outage: &OutageBackoff, error: &QueueError) {
-        if !outage.is_on() && self.in_trouble.fetch_add(1, Ordering::SeqCst) == 0 {
+        if !outage.is_on() && self.lanes_in_outage.fetch_add(1, Ordering::SeqCst) == 0 {
             tracing::error!(error = chain(error), "cannot take messages, retrying");
         }
     }
 
     /// Logs, for the last lane, that the queue is back.
     pub(super) fn outage_is_over(&self, outage: &mut OutageBackoff) {
-        if outage.is_on() && self.in_trouble.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if outage.is_on() && self.lanes_in_outage.fetch_sub(1, Ordering::SeqCst) == 1 {
             tracing::info!("the queue is back");
         }
         outage.over();

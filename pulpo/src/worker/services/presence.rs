@@ -45,7 +45,7 @@ pub(in crate::worker) struct Presence {
     keep_at: Duration,
     /// The runs of the previous round.
     before: HashSet<Arc<str>>,
-    in_trouble: bool,
+    in_outage: bool,
 }
 
 /// A long run.
@@ -87,7 +87,7 @@ impl Presence {
             report_at: Duration::ZERO,
             keep_at: Duration::ZERO,
             before: HashSet::new(),
-            in_trouble: false,
+            in_outage: false,
         })
     }
 
@@ -161,7 +161,7 @@ impl Presence {
         let Some(workers) = self.shared.queue.workers().filter(|_| !runs.is_empty()) else { return };
         match workers.follow_runs(&runs) {
             Ok(cancelled) => {
-                self.in_trouble = false;
+                self.in_outage = false;
                 let news: Vec<_> = followed.iter().filter_map(|run| run.news.as_ref()).collect();
                 if !news.is_empty() {
                     self.keep_at = uptime.saturating_add(KEEP_EVERY);
@@ -174,7 +174,7 @@ impl Presence {
                 }
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.in_trouble, true) {
+                if !std::mem::replace(&mut self.in_outage, true) {
                     let error = chain(&error);
                     tracing::warn!(error, "cannot ask whether running jobs are cancelled, trying again");
                 }
