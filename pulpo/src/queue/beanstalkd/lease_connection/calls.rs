@@ -192,7 +192,7 @@ pub(super) struct Entry {
 
 /// A job that this connection has reserved.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldJob {
     pub(super) token: Arc<str>,
     pub(super) consumer: u64,
     pub(super) priority: u32,
@@ -205,7 +205,7 @@ pub(super) struct Held {
     pub(super) settling: Option<u64>,
 }
 
-impl Held {
+impl HeldJob {
     pub(super) fn holding(&self, now: Duration) -> Holding {
         let certain = self.settling.is_some() || now.saturating_sub(self.since) < self.ttr / 2;
         Holding { priority: self.priority, reserves: self.reserves, certain }
@@ -217,7 +217,7 @@ impl Held {
 pub(super) struct Deferred {
     pub(super) lease: Lease,
     pub(super) id: u64,
-    pub(super) held: Held,
+    pub(super) held: HeldJob,
 }
 
 /// The next step of a call that waits for a job.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
-use super::calls::{Asking, Call, Deferred, Entry, Expect, Held, Holding, Kind, Owed, Progress, Reserved, Waiting};
+use super::calls::{Asking, Call, Deferred, Entry, Expect, HeldJob, Holding, Kind, Owed, Progress, Reserved, Waiting};
 use crate::queue::Lease;
 use crate::queue::beanstalkd::connection::Connection;
 use crate::queue::beanstalkd::fault::Fault;
@@ -44,7 +44,7 @@ pub(super) struct State {
     /// The tubes that this connection watches once everything unsent has been sent.
     watched: Vec<String>,
     calls: BTreeMap<u64, Entry>,
-    held: HashMap<u64, Held>,
+    held: HashMap<u64, HeldJob>,
     /// Jobs that no call was waiting for, in order of arrival.
     spare: VecDeque<(Reserved, u64)>,
     deferred: Vec<Deferred>,

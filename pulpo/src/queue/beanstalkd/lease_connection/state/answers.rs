@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{FIRST_PAUSE, LONGEST_PAUSE, State};
 use crate::queue::beanstalkd::fault::Fault;
 use crate::queue::beanstalkd::job::JobStats;
-use crate::queue::beanstalkd::lease_connection::calls::{Call, Entry, Held, Kind, Owed, Reserved};
+use crate::queue::beanstalkd::lease_connection::calls::{Call, Entry, HeldJob, Kind, Owed, Reserved};
 use crate::queue::beanstalkd::protocol::Answer;
 use crate::queue::{Lease, MessageState};
 
@@ -143,7 +143,7 @@ impl State {
     fn deliver(&mut self, id: u64, job: JobStats, text: Vec<u8>, since: Duration) {
         let token: Arc<str> = self.number().to_string().into();
         let lease = Lease { id: id.into(), token: token.clone() };
-        let mut held = Held {
+        let mut held = HeldJob {
             token,
             consumer: 0,
             priority: job.priority,
