@@ -100,11 +100,11 @@ fn start_by_key(queue: &FileQueue, numbers: std::ops::Range<u64>, keys: u64) -> 
     }
     let limit = Limit::new(LimitScope::handler(["keyed"], false), LimitKind::Rate(Rate::new(1_000_000, DAY)));
     let filter = DequeueFilter::all().limits([limit.by_key()]);
-    let mut seat = queue.consumer(&["keyed".to_owned()]).expect("a consumer");
+    let mut consumer = queue.consumer(&["keyed".to_owned()]).expect("a consumer");
     let started = Instant::now();
     for _ in 0..jobs {
-        let delivery = seat.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
-        seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("done");
+        let delivery = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("a message");
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("done");
     }
     jobs as f64 / started.elapsed().as_secs_f64()
 }

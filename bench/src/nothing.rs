@@ -23,7 +23,7 @@ pub struct Nothing {
     over: Arc<AtomicBool>,
 }
 
-struct Seat {
+struct NothingConsumer {
     text: Vec<u8>,
     token: Arc<str>,
     left: Arc<AtomicU64>,
@@ -78,7 +78,7 @@ impl QueueAdapter for Nothing {
     }
     fn consumer(&self, _: &[String]) -> Result<Box<dyn Consumer>, QueueError> {
         let (text, left, over) = (self.text.clone(), self.left.clone(), self.over.clone());
-        Ok(Box::new(Seat { text, token: "token".into(), left, over }))
+        Ok(Box::new(NothingConsumer { text, token: "token".into(), left, over }))
     }
     fn interrupt(&self) {
         self.over.store(true, Ordering::SeqCst);
@@ -103,7 +103,7 @@ impl Inspection for Nothing {
     }
 }
 
-impl Consumer for Seat {
+impl Consumer for NothingConsumer {
     fn dequeue(&mut self, _: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         let left = self.left.load(Ordering::Relaxed);
         if left == 0 {

@@ -29,8 +29,8 @@ fn main() -> Done {
         "asks" => {
             let queue = open()?;
             queue.enqueue(new())?;
-            let mut seat = queue.consumer(&["pulpo".to_owned()])?;
-            let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO)?.ok_or("a message")?.lease;
+            let mut consumer = queue.consumer(&["pulpo".to_owned()])?;
+            let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO)?.ok_or("a message")?.lease;
             fork_and_wait(|| {
                 let pulpo =
                     Pulpo::with_queue(Arc::new(queue.clone()), Default::default(), Arc::new(SystemClock::new()));
@@ -43,11 +43,11 @@ fn main() -> Done {
                     said(queue.pause("pulpo", Duration::from_secs(1))),
                     said(queue.backup("copy.db".as_ref())),
                     said(queue.consumer(&["pulpo".to_owned()]).map(drop)),
-                    said(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(60))),
-                    said(touch(&mut *seat, &lease)),
-                    said(seat.settle(&lease, &mut Settlement::deferrable_commit())),
-                    said(seat.settle(&lease, &mut Settlement::commit())),
-                    said(seat.flush()),
+                    said(consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(60))),
+                    said(touch(&mut *consumer, &lease)),
+                    said(consumer.settle(&lease, &mut Settlement::deferrable_commit())),
+                    said(consumer.settle(&lease, &mut Settlement::commit())),
+                    said(consumer.flush()),
                     said(open()),
                     said(FileQueue::open_existing(folder.as_ref(), false, Arc::new(SystemClock::new()))),
                     said(pulpo.queue().stats()),
@@ -59,7 +59,7 @@ fn main() -> Done {
                 told.push(memory.enqueue(new())?.remove(0).id.to_string());
                 Ok(told)
             })?;
-            seat.settle(&lease, &mut Settlement::commit())?;
+            consumer.settle(&lease, &mut Settlement::commit())?;
             queue.enqueue(new())?;
             Ok(())
         }

@@ -9,7 +9,7 @@ use pulpo_tests::beanstalkd::BeanstalkdServer;
 use pulpo_tests::proxy::Proxy;
 use pulpo_tests::wait::until;
 
-use crate::faults::{Over, drain, message, queue_at, seat};
+use crate::faults::{Over, consumer, drain, message, queue_at};
 
 #[test]
 fn a_batch_that_is_cut_off_says_which_ones_are_certain() {
@@ -83,16 +83,16 @@ fn cut(cuts: fn(u64) -> u64) {
         });
         let worker = scope.spawn(|| {
             let queue = queue_at(proxy.port());
-            let mut seat = seat(&queue);
+            let mut consumer = consumer(&queue);
             let mut worked = BTreeSet::new();
             while !published.load(Ordering::SeqCst) {
-                let Ok(Some(delivery)) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO) else { continue };
+                let Ok(Some(delivery)) = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO) else { continue };
                 if delivery.attempts % 2 == 0 {
-                    let _ = seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true));
+                    let _ = consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "again", true));
                 } else {
                     // Record it before the commit, which may succeed although its answer is lost.
                     worked.insert(String::from_utf8(delivery.text).unwrap());
-                    let _ = seat.settle(&delivery.lease, &mut Settlement::commit());
+                    let _ = consumer.settle(&delivery.lease, &mut Settlement::commit());
                 }
             }
             worked
@@ -123,7 +123,7 @@ fn a_cut_while_a_job_is_given_back_costs_it_an_attempt_at_most_and_none_if_it_wa
     while given_back < 3 {
         let id = direct.enqueue(vec![message("{}")]).unwrap().remove(0).id;
         let queue = queue_at(proxy.port());
-        let mut consumer = seat(&queue);
+        let mut consumer = consumer(&queue);
         let taken = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).ok().flatten();
         let was_taken = taken.is_some();
         let ended =

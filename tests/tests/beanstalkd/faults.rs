@@ -37,7 +37,7 @@ pub(crate) fn message(text: &str) -> NewMessage {
     NewMessage::new(QUEUE, "type", text)
 }
 
-pub(crate) fn seat(queue: &BeanstalkdQueue) -> Box<dyn Consumer> {
+pub(crate) fn consumer(queue: &BeanstalkdQueue) -> Box<dyn Consumer> {
     queue.consumer(&[QUEUE.to_owned()]).unwrap()
 }
 
@@ -58,11 +58,11 @@ fn insist<R>(mut call: impl FnMut() -> Result<R, QueueError>) -> R {
 
 /// Takes and settles all available messages.
 pub(crate) fn drain(queue: &BeanstalkdQueue) -> BTreeSet<String> {
-    let mut seat = seat(queue);
+    let mut consumer = consumer(queue);
     let mut texts = BTreeSet::new();
-    while let Some(delivery) = insist(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1))) {
+    while let Some(delivery) = insist(|| consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1))) {
         texts.insert(String::from_utf8(delivery.text).unwrap());
-        match seat.settle(&delivery.lease, &mut Settlement::commit()) {
+        match consumer.settle(&delivery.lease, &mut Settlement::commit()) {
             Ok(()) | Err(QueueError::LeaseLost { .. }) => {}
             Err(error) => assert!(error.is_transient(), "{error}"),
         }
@@ -90,27 +90,27 @@ fn a_silent_server_is_reported_in_time_and_replaced_by_a_good_one() {
     let port = free_port();
     let silent = silent_server(port);
     let queue = impatient_queue_at(port);
-    let mut seat = seat(&queue);
+    let mut consumer = consumer(&queue);
     for _ in 0..2 {
         let error = in_time(|| queue.enqueue(vec![message("lost in silence")]));
         assert!(error.is_transient() && error.source().unwrap().to_string().contains("did not answer within 3s"));
-        assert!(in_time(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(60))).is_transient());
+        assert!(in_time(|| consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(60))).is_transient());
     }
     drop(silent);
     let _server = Options::new().port(port).start();
     insist(|| queue.enqueue(vec![message("heard")]));
-    let delivery = insist(|| seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1))).unwrap();
+    let delivery = insist(|| consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1))).unwrap();
     assert_eq!(delivery.text, b"heard");
-    seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+    consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
 }
 
 #[test]
 fn a_server_that_falls_silent_is_reported_in_time_in_each_call() {
     let server = BeanstalkdServer::start();
     let queue = impatient_queue_at(server.port());
-    let mut waiting = seat(&queue);
+    let mut waiting = consumer(&queue);
     queue.enqueue(vec![message("held")]).unwrap();
-    let mut holding = seat(&queue);
+    let mut holding = consumer(&queue);
     let held = holding.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).unwrap().unwrap();
     assert!(waiting.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
 
@@ -160,8 +160,8 @@ fn messages_that_a_killed_server_kept_are_there_after_its_restart() {
     let folder = TempDir::new().unwrap();
     let mut server = Options::new().binlog(folder.path()).start();
     let queue = queue_at(server.port());
-    let mut working = seat(&queue);
-    let mut idle = seat(&queue);
+    let mut working = consumer(&queue);
+    let mut idle = consumer(&queue);
     assert!(idle.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
     for text in ["a", "b", "c"] {
         queue.enqueue(vec![message(text)]).unwrap();
@@ -193,26 +193,29 @@ fn a_deferred_commit_that_did_not_come_through_is_reported_once_and_its_job_runs
     let mut server = Options::new().binlog(folder.path()).start();
     let queue = queue_at(server.port());
     queue.enqueue(vec![message("done"), message("again")]).unwrap();
-    let mut seat = seat(&queue);
-    let done = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-    seat.settle(&done.lease, &mut Settlement::deferrable_commit()).unwrap();
-    let again = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let mut consumer = consumer(&queue);
+    let done = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    consumer.settle(&done.lease, &mut Settlement::deferrable_commit()).unwrap();
+    let again = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert!(queue.peek(&done.lease.id).unwrap().is_none(), "deleted by the next dequeue");
-    seat.settle(&again.lease, &mut Settlement::deferrable_commit()).unwrap();
+    consumer.settle(&again.lease, &mut Settlement::deferrable_commit()).unwrap();
     assert!(
-        matches!(seat.settle(&again.lease, &mut Settlement::deferrable_commit()), Err(QueueError::LeaseLost { .. })),
+        matches!(
+            consumer.settle(&again.lease, &mut Settlement::deferrable_commit()),
+            Err(QueueError::LeaseLost { .. })
+        ),
         "it is settled"
     );
-    assert!(seat.take_lost_leases().is_empty());
+    assert!(consumer.take_lost_leases().is_empty());
 
     queue.enqueue(vec![message("again")]).unwrap();
-    let again = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-    seat.settle(&again.lease, &mut Settlement::deferrable_commit()).unwrap();
+    let again = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    consumer.settle(&again.lease, &mut Settlement::deferrable_commit()).unwrap();
     server.kill();
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap_err().is_transient());
-    assert_eq!(seat.take_lost_leases(), [again.lease]);
-    assert!(seat.take_lost_leases().is_empty());
-    seat.flush().unwrap();
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap_err().is_transient());
+    assert_eq!(consumer.take_lost_leases(), [again.lease]);
+    assert!(consumer.take_lost_leases().is_empty());
+    consumer.flush().unwrap();
     server.restart();
     assert_eq!(drain(&queue), BTreeSet::from(["again".to_owned()]));
 }
@@ -234,14 +237,14 @@ fn an_idle_publisher_does_not_notice_a_restart() {
 fn a_server_that_comes_late_is_found() {
     let port = free_port();
     let queue = queue_at(port);
-    let mut seat = seat(&queue);
+    let mut consumer = consumer(&queue);
     let error = queue.enqueue(vec![message("early")]).unwrap_err();
     assert_eq!(error.to_string(), format!("cannot publish to beanstalkd at 127.0.0.1:{port}"));
     assert!(error.source().unwrap().to_string().contains("refused"), "{:?}", error.source());
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).unwrap_err().is_transient());
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).unwrap_err().is_transient());
     let _server = Options::new().port(port).start();
     queue.enqueue(vec![message("on time")]).unwrap();
-    assert_eq!(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).unwrap().unwrap().text, b"on time");
+    assert_eq!(consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)).unwrap().unwrap().text, b"on time");
 }
 
 #[test]
@@ -289,15 +292,15 @@ fn a_server_killed_again_and_again_under_work_loses_nothing_it_took() {
         });
         let lane = || {
             let queue = queue_at(port);
-            let mut seat = seat(&queue);
+            let mut consumer = consumer(&queue);
             let mut worked = BTreeSet::new();
             while !over.load(Ordering::SeqCst) {
-                let Ok(Some(delivery)) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO) else {
+                let Ok(Some(delivery)) = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO) else {
                     std::thread::sleep(Duration::from_millis(1));
                     continue;
                 };
                 worked.insert(String::from_utf8(delivery.text).unwrap());
-                let _ = seat.settle(&delivery.lease, &mut Settlement::commit());
+                let _ = consumer.settle(&delivery.lease, &mut Settlement::commit());
             }
             worked
         };

@@ -60,18 +60,18 @@ fn a_deferred_delete_goes_with_the_next_dequeue_or_at_the_end() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
-    let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
-    let [a, b] = [(); 2].map(|()| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
+    let mut consumer = queue.consumer(&["hand".to_owned()]).unwrap();
+    let [a, b] = [(); 2].map(|()| consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
     let there = |lease: &Lease| queue.peek(&lease.id).unwrap().is_some();
-    seat.settle(&a, &mut Settlement::deferrable_commit()).unwrap();
-    seat.settle(&b, &mut Settlement::deferrable_commit()).unwrap();
+    consumer.settle(&a, &mut Settlement::deferrable_commit()).unwrap();
+    consumer.settle(&b, &mut Settlement::deferrable_commit()).unwrap();
     assert!(there(&a) && there(&b));
-    let c = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
+    let c = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
     assert!(!there(&a) && !there(&b));
-    seat.settle(&c, &mut Settlement::deferrable_commit()).unwrap();
+    consumer.settle(&c, &mut Settlement::deferrable_commit()).unwrap();
     assert!(there(&c));
-    seat.flush().unwrap();
-    assert!(!there(&c) && seat.take_lost_leases().is_empty());
+    consumer.flush().unwrap();
+    assert!(!there(&c) && consumer.take_lost_leases().is_empty());
 }
 
 /// Otherwise a worker that is killed in the middle of the next job would run both again.
@@ -80,19 +80,19 @@ fn a_deferred_delete_goes_before_a_job_begins_that_was_reserved_earlier() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
-    let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
+    let mut consumer = queue.consumer(&["hand".to_owned()]).unwrap();
     let mut other = queue.consumer(&["hand".to_owned()]).unwrap();
     // One request reserves all three, and two of them wait here.
-    let first = seat.dequeue(&DequeueFilter::all().more(2), Duration::ZERO).unwrap().unwrap().lease;
+    let first = consumer.dequeue(&DequeueFilter::all().more(2), Duration::ZERO).unwrap().unwrap().lease;
     let second = other.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
     let there = |lease: &Lease| queue.peek(&lease.id).unwrap().is_some();
     other.settle(&second, &mut Settlement::deferrable_commit()).unwrap();
-    seat.settle(&first, &mut Settlement::deferrable_commit()).unwrap();
-    let third = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
+    consumer.settle(&first, &mut Settlement::deferrable_commit()).unwrap();
+    let third = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease;
     assert!(!there(&first) && there(&third));
-    seat.settle(&third, &mut Settlement::commit()).unwrap();
+    consumer.settle(&third, &mut Settlement::commit()).unwrap();
     other.flush().unwrap();
-    assert!(seat.take_lost_leases().is_empty() && queue.list(&Filter::all()).unwrap().is_empty());
+    assert!(consumer.take_lost_leases().is_empty() && queue.list(&Filter::all()).unwrap().is_empty());
 }
 
 #[test]
@@ -102,18 +102,18 @@ fn a_large_batch_is_deleted_in_parts_that_the_server_can_answer() {
     let queue = queue_at(&server);
     queue.enqueue((0..JOBS).map(|_| NewMessage::new("hand", "type", "x")).collect()).unwrap();
     for ends in [false, true] {
-        let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
+        let mut consumer = queue.consumer(&["hand".to_owned()]).unwrap();
         let leases: Vec<_> = (0..JOBS / 2)
-            .map(|_| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease)
+            .map(|_| consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease)
             .collect();
-        leases.iter().for_each(|lease| seat.settle(lease, &mut Settlement::deferrable_commit()).unwrap());
+        leases.iter().for_each(|lease| consumer.settle(lease, &mut Settlement::deferrable_commit()).unwrap());
         if ends {
-            seat.flush().unwrap();
+            consumer.flush().unwrap();
         } else {
-            let next = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-            seat.settle(&next.lease, &mut Settlement::rollback(Duration::ZERO, "for the next one", false)).unwrap();
+            let next = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+            consumer.settle(&next.lease, &mut Settlement::rollback(Duration::ZERO, "for the next one", false)).unwrap();
         }
-        assert!(seat.take_lost_leases().is_empty());
+        assert!(consumer.take_lost_leases().is_empty());
     }
     assert!(queue.list(&Filter::all()).unwrap().is_empty());
 }
@@ -124,18 +124,21 @@ fn of_deferred_commits_only_the_lost_ones_are_reported() {
     let queue = queue_at(&server);
     let mut other = Other::new(&server);
     queue.enqueue(["a", "b", "c"].map(|text| NewMessage::new("hand", "type", text)).to_vec()).unwrap();
-    let mut seat = queue.consumer(&["hand".to_owned()]).unwrap();
-    let leases = [(); 3].map(|()| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
-    seat.settle(&leases[1], &mut Settlement::rollback(Duration::ZERO, "for another", true)).unwrap();
+    let mut consumer = queue.consumer(&["hand".to_owned()]).unwrap();
+    let leases = [(); 3].map(|()| consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
+    consumer.settle(&leases[1], &mut Settlement::rollback(Duration::ZERO, "for another", true)).unwrap();
     assert_eq!(other.say(b"watch hand"), "WATCHING 2");
     let taken = other.say(b"reserve-with-timeout 1");
     assert!(taken.starts_with(&format!("RESERVED {} ", leases[1].id)), "{taken}");
     for lease in [&leases[0], &leases[2]] {
-        seat.settle(lease, &mut Settlement::deferrable_commit()).unwrap();
+        consumer.settle(lease, &mut Settlement::deferrable_commit()).unwrap();
     }
-    assert!(matches!(seat.settle(&leases[1], &mut Settlement::deferrable_commit()), Err(QueueError::LeaseLost { .. })));
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
-    assert!(seat.take_lost_leases().is_empty());
+    assert!(matches!(
+        consumer.settle(&leases[1], &mut Settlement::deferrable_commit()),
+        Err(QueueError::LeaseLost { .. })
+    ));
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().is_none());
+    assert!(consumer.take_lost_leases().is_empty());
     let left: Vec<_> = queue.list(&Filter::all()).unwrap().into_iter().map(|message| message.id).collect();
     assert_eq!(left, [leases[1].id.clone()]);
 }
@@ -143,9 +146,9 @@ fn of_deferred_commits_only_the_lost_ones_are_reported() {
 #[test]
 fn an_idle_wait_asks_the_server_once_a_second() {
     let server = BeanstalkdServer::start();
-    let mut seat = queue_at(&server).consumer(&["idle".to_owned()]).unwrap();
+    let mut consumer = queue_at(&server).consumer(&["idle".to_owned()]).unwrap();
     let started = Instant::now();
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().is_none());
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(2)).unwrap().is_none());
     assert!(started.elapsed() >= Duration::from_millis(1900), "it waited for {:?}", started.elapsed());
     let stats = Other::new(&server).ask("stats");
     let asked = stats.lines().find_map(|line| line.strip_prefix("cmd-reserve-with-timeout: ")).unwrap();
@@ -160,14 +163,14 @@ fn messages_of_another_program_arrive_unchanged() {
     assert_eq!(other.say(b"use mail"), "USING mail");
     let texts: [&[u8]; 4] =
         [br#"{"header": {"request_type": "greet"}, "body": {"name": "Ada"}}"#, b"\xff\xfe not UTF-8 \0", b"", b"\r\n"];
-    let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
     for text in texts {
         let id = other.put(text).into();
         let stored = queue.peek(&id).unwrap().unwrap();
         assert_eq!((stored.text.as_slice(), stored.priority.get()), (text, 7));
-        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
         assert_eq!((delivery.text.as_slice(), delivery.ttr), (text, Duration::from_secs(60)));
-        seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
     other.put(texts[0]);
     assert_eq!(queue.list(&Filter::all().request_type("greet")).unwrap().len(), 1);
@@ -182,10 +185,10 @@ fn names_that_look_like_something_else_are_names() {
         queue.enqueue(vec![NewMessage::new(name, "type", "x")]).unwrap();
         assert_eq!(queue.stats().unwrap().counts[0].queue, name);
         assert_eq!(queue.list(&Filter::all().queue(name)).unwrap()[0].queue, name);
-        let mut seat = queue.consumer(&[name.to_owned()]).unwrap();
-        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+        let mut consumer = queue.consumer(&[name.to_owned()]).unwrap();
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
         assert_eq!(delivery.queue, name);
-        seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
 }
 
@@ -195,10 +198,10 @@ fn a_list_finds_old_messages_between_many_that_are_gone() {
     let queue = queue_at(&server);
     let old = ids(queue.enqueue(vec![NewMessage::new("old", "type", "old")]).unwrap());
     let gone = ids(queue.enqueue((0..3000).map(|_| NewMessage::new("gone", "type", "gone")).collect()).unwrap());
-    let mut seat = queue.consumer(&["gone".to_owned()]).unwrap();
+    let mut consumer = queue.consumer(&["gone".to_owned()]).unwrap();
     for _ in gone {
-        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-        seat.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
     }
     let listed = queue.list(&Filter::all()).unwrap();
     assert_eq!(listed.iter().map(|message| &message.id).collect::<Vec<_>>(), [&old[0]]);
@@ -210,18 +213,18 @@ fn a_kick_by_another_program_gives_all_attempts_again() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
     let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0).id;
-    let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
     for _ in 0..2 {
-        let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-        seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).unwrap();
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+        consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::ZERO, "failed", true)).unwrap();
     }
-    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(delivery.failed(3), 2);
-    seat.settle(&delivery.lease, &mut Settlement::bury("failed", true)).unwrap();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("failed", true)).unwrap();
     assert_eq!(queue.peek(&id).unwrap().unwrap().state, MessageState::Buried);
     let mut other = Other::new(&server);
     assert_eq!(other.say(format!("kick-job {id}").as_bytes()), "KICKED");
-    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!((delivery.attempts, delivery.kicks, delivery.failed(3)), (3, 1, 0));
 }
 
@@ -232,16 +235,16 @@ fn a_restarted_server_has_forgotten_the_deaths_since_its_last_log_entry() {
     let queue = queue_at(&server);
     queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap();
     let take = || {
-        let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
+        let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
         let end = Instant::now() + Duration::from_secs(60);
         // The server may notice the end of a connection a moment later.
         let delivery = loop {
-            match seat.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {
+            match consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(1)) {
                 Ok(Some(delivery)) => break delivery,
                 other => assert!(Instant::now() < end, "{other:?}"),
             }
         };
-        (seat, delivery)
+        (consumer, delivery)
     };
     let counts = || {
         let (_, delivery) = take();
@@ -251,10 +254,10 @@ fn a_restarted_server_has_forgotten_the_deaths_since_its_last_log_entry() {
     server.kill();
     server.restart();
     assert_eq!(counts(), (0, 0));
-    let (mut seat, delivery) = take();
+    let (mut consumer, delivery) = take();
     assert_eq!((delivery.attempts, delivery.abandoned), (1, 1));
-    seat.settle(&delivery.lease, &mut Settlement::rollback(Duration::from_secs(1), "failed", true)).unwrap();
-    drop(seat);
+    consumer.settle(&delivery.lease, &mut Settlement::rollback(Duration::from_secs(1), "failed", true)).unwrap();
+    drop(consumer);
     assert_eq!(counts(), (2, 1));
     server.kill();
     server.restart();

@@ -19,10 +19,10 @@ use crate::other_programs::{Other, queue_at};
 pub(crate) fn bury(queue: &BeanstalkdQueue, reason: &str) -> MessageId {
     let text = format!(r#"{{"header": {{"request_type": "{}"}}, "body": null}}"#, &reason[..1]);
     let id = queue.enqueue(vec![NewMessage::new("mail", "type", text)]).unwrap().remove(0).id;
-    let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
-    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(delivery.lease.id, id);
-    seat.settle(&delivery.lease, &mut Settlement::bury(reason, true)).unwrap();
+    consumer.settle(&delivery.lease, &mut Settlement::bury(reason, true)).unwrap();
     id
 }
 
@@ -70,10 +70,10 @@ fn a_message_that_is_buried_while_a_list_goes_on_is_listed_with_its_reason() {
     const COUNT: usize = 300;
     queue.enqueue((0..COUNT).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap();
     let bury_all = || {
-        let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
+        let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
         for _ in 0..COUNT {
-            let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
-            seat.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).unwrap();
+            let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+            consumer.settle(&delivery.lease, &mut Settlement::bury("fatal", true)).unwrap();
         }
     };
     std::thread::scope(|scope| {
@@ -93,13 +93,13 @@ fn a_message_that_is_buried_while_a_list_goes_on_is_listed_with_its_reason() {
 fn the_newest_reason_counts_and_a_long_one_is_cut() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);
-    let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
     let id = bury(&queue, "the first");
     // Another program's kick leaves the stored reason.
     assert_eq!(Other::new(&server).say(format!("kick-job {id}").as_bytes()), "KICKED");
-    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     assert_eq!(reason(&queue.peek(&id).unwrap().unwrap()), None, "it runs");
-    seat.settle(&delivery.lease, &mut Settlement::bury("x".repeat(1_000_000), true)).unwrap();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("x".repeat(1_000_000), true)).unwrap();
     for message in [queue.peek(&id).unwrap().unwrap(), queue.list(&Filter::all()).unwrap().remove(0)] {
         let reason = reason(&message).unwrap();
         assert!(reason.starts_with("xxx") && reason.ends_with(" more bytes)"), "{reason}");
@@ -206,14 +206,15 @@ fn a_burial_that_comes_too_late_leaves_no_note() {
     let mut message = NewMessage::new("mail", "type", "brief");
     message.ttr = Duration::from_secs(1);
     let brief = queue.enqueue(vec![message]).unwrap().remove(0).id;
-    let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
-    let [held, late] = [(); 2].map(|()| seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
+    let [held, late] =
+        [(); 2].map(|()| consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap().lease);
     assert_eq!((&held.id, &late.id), (&id, &brief));
     std::thread::sleep(Duration::from_millis(1200));
-    touch(&mut *seat, &held).unwrap();
-    assert!(matches!(seat.settle(&late, &mut Settlement::bury("late", true)), Err(QueueError::LeaseLost { .. })));
+    touch(&mut *consumer, &held).unwrap();
+    assert!(matches!(consumer.settle(&late, &mut Settlement::bury("late", true)), Err(QueueError::LeaseLost { .. })));
     assert_eq!(notes(&server), 0);
-    seat.settle(&held, &mut Settlement::bury("in time", true)).unwrap();
+    consumer.settle(&held, &mut Settlement::bury("in time", true)).unwrap();
     assert_eq!(notes(&server), 1);
 }
 
@@ -273,13 +274,13 @@ fn a_server_that_takes_no_note_still_buries() {
     assert_eq!(reason(&queue.peek(&long).unwrap().unwrap()), None);
 
     let id = queue.enqueue(vec![NewMessage::new("mail", "type", "x")]).unwrap().remove(0).id;
-    let mut seat = queue.consumer(&["mail".to_owned()]).unwrap();
-    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     server.signal("USR1");
     pulpo_tests::wait::until("it drains", || {
         matches!(queue.enqueue(vec![NewMessage::new("other", "type", "x")]), Err(QueueError::Draining { .. }))
     });
-    seat.settle(&delivery.lease, &mut Settlement::bury("drained", true)).unwrap();
+    consumer.settle(&delivery.lease, &mut Settlement::bury("drained", true)).unwrap();
     let buried = queue.peek(&id).unwrap().unwrap();
     assert_eq!((buried.state, reason(&buried)), (MessageState::Buried, None));
     assert_eq!(queue.delete(&Filter::all().id(id)).unwrap(), 1);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use pulpo::queue::{DequeueFilter, Inspection as _, NewMessage, QueueAdapter as _, QueueError, Settlement};
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 
-use crate::faults::{drain, message, queue_at, seat};
+use crate::faults::{consumer, drain, message, queue_at};
 
 #[test]
 fn a_message_that_the_server_does_not_take_is_a_clear_error() {
@@ -42,16 +42,16 @@ fn follow_ups_that_are_kept_are_not_published_again() {
     let server = Options::new().max_job_size(1000).start();
     let queue = queue_at(server.port());
     queue.enqueue(vec![message("done")]).unwrap();
-    let mut seat = seat(&queue);
-    let delivery = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+    let mut consumer = consumer(&queue);
+    let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
     let follow_ups = vec![message("a"), message("b"), message(&"x".repeat(2000)), message("c")];
     let mut commit = Settlement::commit_with(follow_ups);
-    let error = seat.settle(&delivery.lease, &mut commit).unwrap_err();
+    let error = consumer.settle(&delivery.lease, &mut commit).unwrap_err();
     assert!(matches!(error, QueueError::TooBig { size: 2000, .. }), "{error}");
     let left: Vec<_> = commit.follow_ups().iter().map(|message| message.text.len()).collect();
     assert_eq!(left, [2000, 1]);
     let mut commit = Settlement::commit_with(commit.follow_ups()[1..].to_vec());
-    seat.settle(&delivery.lease, &mut commit).unwrap();
+    consumer.settle(&delivery.lease, &mut commit).unwrap();
     assert!(commit.follow_ups().is_empty());
     assert_eq!(drain(&queue), BTreeSet::from(["a", "b", "c"].map(str::to_owned)));
 }

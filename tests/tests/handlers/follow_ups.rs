@@ -91,11 +91,11 @@ fn those_of_a_lost_lease_are_not_kept() {
     on_each(|stage| {
         stage.publish(first_of("one", false));
         let queues = ["pulpo".to_owned()];
-        let mut late = stage.queue.consumer(&queues).expect("a seat");
-        let delivery = late.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
+        let mut late = stage.queue.consumer(&queues).expect("a consumer");
+        let delivery = late.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("the message");
         stage.clock.advance(61 * SECOND);
-        let mut other = stage.queue.consumer(&queues).expect("a seat");
-        other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
+        let mut other = stage.queue.consumer(&queues).expect("a consumer");
+        other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("the message");
         let mut commit = Settlement::commit_with(vec![NewMessage::new("pulpo", "next", "{}")]);
         let lost = late.settle(&delivery.lease, &mut commit);
         assert!(matches!(lost, Err(QueueError::LeaseLost { .. })), "{lost:?}");

@@ -88,7 +88,7 @@ fn a_lost_lease_cancels() {
         let working = stage.work();
         stage.once_told("stubborn runs");
         // The lease ends before the worker can renew it, and another worker takes the message.
-        let mut other = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+        let mut other = stage.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
         until("another worker has it", || {
             stage.clock.advance(61 * SECOND);
             other

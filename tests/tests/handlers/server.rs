@@ -120,9 +120,10 @@ fn a_stop_gives_all_of_a_batch_back_uncounted() {
         for id in &ids {
             stage.once(id, MessageState::Ready);
         }
-        let mut seat = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+        let mut consumer = stage.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
         for _ in &ids {
-            let again = seat.dequeue(&DequeueFilter::all(), crate::stage::SECOND).expect("a look").expect("a message");
+            let again =
+                consumer.dequeue(&DequeueFilter::all(), crate::stage::SECOND).expect("dequeue").expect("a message");
             assert_eq!(again.failed(2), 0, "{again:?}");
         }
         stage.board.open("lines");

@@ -82,9 +82,9 @@ fn a_job_that_is_unfinished_holds_up_the_next_unless_it_may_overlap() {
     let count = |name: &str| stage.messages().iter().filter(|message| message.request_type == name).count();
     assert_eq!((count("nightly"), count("each")), (1, 3));
     // A buried job does not count.
-    let mut seat = stage.queue.consumer(&["nightly".to_owned(), "each".to_owned()]).unwrap();
-    while let Some(taken) = seat.dequeue(&pulpo::queue::DequeueFilter::all(), std::time::Duration::ZERO).unwrap() {
-        seat.settle(&taken.lease, &mut pulpo::queue::Settlement::bury("broken", true)).unwrap();
+    let mut consumer = stage.queue.consumer(&["nightly".to_owned(), "each".to_owned()]).unwrap();
+    while let Some(taken) = consumer.dequeue(&pulpo::queue::DequeueFilter::all(), std::time::Duration::ZERO).unwrap() {
+        consumer.settle(&taken.lease, &mut pulpo::queue::Settlement::bury("broken", true)).unwrap();
     }
     stage.clock.advance(DAY);
     until("the next is published", || count("nightly") == 2);

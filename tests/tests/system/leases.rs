@@ -276,19 +276,19 @@ impl Locked {
     }
 }
 
-fn seat(process: &FileQueue) -> Box<dyn Consumer> {
-    process.consumer(&["pulpo".to_owned()]).expect("a seat")
+fn consumer(process: &FileQueue) -> Box<dyn Consumer> {
+    process.consumer(&["pulpo".to_owned()]).expect("a consumer")
 }
 
-fn take(seat: &mut Box<dyn Consumer>) -> Option<Delivery> {
-    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look")
+fn take(consumer: &mut Box<dyn Consumer>) -> Option<Delivery> {
+    consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue")
 }
 
 #[test]
 fn a_lease_lasts_from_when_it_is_given() {
     let locked = Locked::new();
     let (one, other) = (locked.process(), locked.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     let delivery = locked.while_all_wait(|| take(&mut busy)).expect("the message");
     assert!(take(&mut idle).is_none(), "it has a ttr before it");
     busy.settle(&delivery.lease, &mut Settlement::commit()).expect("still its own");
@@ -298,7 +298,7 @@ fn a_lease_lasts_from_when_it_is_given() {
 fn a_lease_is_renewed_from_when_that_could_be_done() {
     let locked = Locked::new();
     let (one, other) = (locked.process(), locked.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     let delivery = take(&mut busy).expect("the message");
     locked.while_all_wait(|| touch(&mut *busy, &delivery.lease)).expect("renewed");
     assert!(take(&mut idle).is_none(), "it has a ttr before it");
@@ -309,7 +309,7 @@ fn a_lease_is_renewed_from_when_that_could_be_done() {
 fn leases_that_ended_while_all_had_to_wait_are_spared_for_two_heartbeats() {
     let locked = Locked::new();
     let (one, other) = (locked.process(), locked.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     let delivery = take(&mut busy).expect("the message");
     assert!(locked.while_all_wait(|| take(&mut idle)).is_none(), "its worker could not renew it");
     locked.clock.advance(TTR / 3);

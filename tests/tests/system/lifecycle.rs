@@ -328,8 +328,8 @@ fn a_message_of_a_dead_worker_runs_again_and_its_late_result_does_not_count() {
     on_each(options(), |stage| {
         let key = stage.key("dead worker");
         let id = stage.publish(&key, What::Block);
-        let mut dead = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-        let delivery = dead.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
+        let mut dead = stage.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+        let delivery = dead.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("the message");
         assert_eq!(delivery.lease.id, id);
 
         let working = stage.work();
@@ -373,8 +373,8 @@ fn a_job_that_kills_its_workers_is_buried() {
         let key = stage.key("poison");
         let id = stage.publish(&key, What::Succeed);
         for _ in 0..3 {
-            let mut dying = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
-            dying.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("the message");
+            let mut dying = stage.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
+            dying.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("the message");
             stage.clock.advance(61 * SECOND);
         }
         let working = stage.work();
@@ -533,13 +533,14 @@ fn messages_come_by_priority_then_by_age() {
             wanted.push((priority, n, stage.pulpo.publish(message).expect("published").id().expect("an id").clone()));
         }
         wanted.sort();
-        let mut consumer = stage.queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+        let mut consumer = stage.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
         for (_, _, id) in &wanted {
-            let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message");
+            let delivery =
+                consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
             assert_eq!(&delivery.lease.id, id);
             consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("ours");
         }
-        assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
+        assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
     });
 }
 

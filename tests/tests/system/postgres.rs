@@ -115,10 +115,10 @@ fn a_message_that_is_never_due_stops_no_worker() {
     let (schema, queue) = (schema_of(&url), connect(&url));
     queue.enqueue(vec![message("never"), message("now")]).expect("enqueue");
     let _ = server.psql(&format!("UPDATE {schema}.message SET state = 1, due = 'infinity' WHERE text = 'never'"));
-    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
-    let taken = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("the other");
-    seat.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
+    let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let taken = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("the other");
+    consumer.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
 }
 
 #[test]
@@ -257,16 +257,16 @@ fn a_server_that_was_killed_loses_nothing_and_is_used_again() {
     let url = server.url();
     let queue = connect(&url);
     let kept = ids(queue.enqueue(vec![message("kept"), message("too")]).expect("enqueue"));
-    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
     for _ in 0..3 {
         server.kill();
         let error = queue.enqueue(vec![message("nowhere")]).expect_err("it is down");
         assert!(matches!(error, QueueError::Unavailable { .. } | QueueError::UnknownOutcome { .. }), "{error:?}");
         server.restart();
         wait::until("it is used again", || {
-            seat.dequeue(&DequeueFilter::all(), Duration::ZERO).is_ok_and(|taken| {
+            consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).is_ok_and(|taken| {
                 let Some(taken) = taken else { return false };
-                seat.settle(&taken.lease, &mut Settlement::rollback(Duration::ZERO, "again", false)).is_ok()
+                consumer.settle(&taken.lease, &mut Settlement::rollback(Duration::ZERO, "again", false)).is_ok()
             })
         });
     }
@@ -322,13 +322,13 @@ fn an_old_program_goes_on_with_tables_that_only_grew_and_stops_at_others() {
     let grow = "ALTER TABLE SCHEMA.message ADD COLUMN later text; INSERT INTO SCHEMA.migration VALUES (7, 1)";
     let _ = server.psql(&grow.replace("SCHEMA", &schema));
     queue.enqueue(vec![message("old")]).expect("a program that was there before");
-    let mut seat = connect(&url).consumer(&["mail".to_owned()]).expect("one that came later");
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_some());
+    let mut consumer = connect(&url).consumer(&["mail".to_owned()]).expect("one that came later");
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_some());
     let _ = server.psql(&format!("INSERT INTO {schema}.migration VALUES (8, 8)"));
     let error = PostgresQueue::connect(options(&url), Arc::new(SystemClock::new())).expect_err("too new");
     assert!(matches!(error, QueueError::NewerVersion { found: 8, known: 1, .. }), "{error:?}");
     wait::until("a consumer hears of it", || {
-        let taken = seat.dequeue(&DequeueFilter::all(), Duration::ZERO);
+        let taken = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO);
         matches!(taken, Err(QueueError::NewerVersion { .. }))
     });
 }
@@ -354,9 +354,9 @@ fn a_message_that_postgresql_cannot_keep_is_refused_alone() {
     assert!(queue.list(&Filter::all()).expect("list").is_empty(), "a batch is kept whole or not at all");
     queue.enqueue(vec![NewMessage::new("mail", "t\0ype", "x")]).expect("a type is only a word here");
     // A reason may contain anything.
-    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
-    let taken = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
-    seat.settle(&taken.lease, &mut Settlement::bury("a\0b 世界", true)).expect("buried");
+    let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let taken = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
+    consumer.settle(&taken.lease, &mut Settlement::bury("a\0b 世界", true)).expect("buried");
     let buried = queue.list(&Filter::all()).expect("list").pop().expect("it is there");
     assert_eq!(buried.last_error.as_deref(), Some("a\u{FFFD}b 世界"));
 }
@@ -393,12 +393,12 @@ fn a_queue_that_is_closed_has_removed_its_process() {
         let url = url.unwrap_or_else(|| format!("{}?schema={schema}", server.url()));
         for _ in 0..20 {
             let queue = connect(&url);
-            let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+            let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
             queue.enqueue(vec![message("x")]).expect("enqueue");
-            let taken = seat.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeue").expect("one");
-            seat.settle(&taken.lease, &mut Settlement::deferrable_commit()).expect("committed");
-            seat.flush().expect("flush");
-            drop((seat, queue));
+            let taken = consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeue").expect("one");
+            consumer.settle(&taken.lease, &mut Settlement::deferrable_commit()).expect("committed");
+            consumer.flush().expect("flush");
+            drop((consumer, queue));
             assert_eq!(server.psql(&format!("SELECT count(*) FROM {schema}.worker")), "0");
         }
     }
@@ -421,7 +421,7 @@ fn jobs_published_by_sql_are_among_the_numbers_over_time() {
     let (first, kept) = (server.psql(&unique), server.psql(&unique));
     assert_eq!(first, kept);
     // It is added by a process that takes messages.
-    let _seat = queue.consumer(&["elsewhere".to_owned()]).expect("a consumer");
+    let _consumer = queue.consumer(&["elsewhere".to_owned()]).expect("a consumer");
     let published = |filter: ActivityFilter| -> u64 {
         let log = queue.activity().expect("it keeps numbers");
         log.read_activity(&filter).expect("read").iter().map(|step| step.published).sum()
@@ -450,10 +450,11 @@ fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
     drop(server.psql(&gone.replace("SCHEMA", &schema)));
     let many: Vec<_> = (0..600).map(|n| message(&n.to_string())).collect();
     queue.enqueue(many).expect("enqueue");
-    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
-    let next = |seat: &mut Box<dyn pulpo::queue::Consumer>| {
-        let taken = seat.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).expect("dequeue").expect("a message");
-        seat.settle(&taken.lease, &mut Settlement::commit()).expect("committed");
+    let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let next = |consumer: &mut Box<dyn pulpo::queue::Consumer>| {
+        let taken =
+            consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(20)).expect("dequeue").expect("a message");
+        consumer.settle(&taken.lease, &mut Settlement::commit()).expect("committed");
         String::from_utf8(taken.text).expect("text")
     };
     let walked = || -> i64 {
@@ -465,9 +466,9 @@ fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
     };
     let (before, began) = (walked(), Instant::now());
     for n in 0..600 {
-        assert_eq!(next(&mut seat), n.to_string());
+        assert_eq!(next(&mut consumer), n.to_string());
     }
-    assert!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
     let took = i64::try_from(began.elapsed().as_millis()).expect("not long");
     // 600 claims from the front walk over 24 million entries. They may take a twentieth of the time, and each one takes
     // longer than two milliseconds: there are few of them unless the machine holds up the others.
@@ -478,11 +479,11 @@ fn a_transaction_that_stays_open_is_named_and_claims_go_on() {
     let mut urgent = message("urgent");
     urgent.priority = pulpo::Priority::new(0);
     queue.enqueue(vec![message("first"), message("second")]).expect("enqueue");
-    assert_eq!(next(&mut seat), "first");
+    assert_eq!(next(&mut consumer), "first");
     queue.enqueue(vec![urgent]).expect("enqueue");
     wait::until("the urgent job has its turn", || {
         queue.enqueue(vec![message("another")]).expect("enqueue");
-        next(&mut seat) == "urgent"
+        next(&mut consumer) == "urgent"
     });
     drop(forgotten);
 }
@@ -498,8 +499,9 @@ fn a_commit_that_fails_strands_no_message_that_was_leased_beside_it() {
         let schema = schema_of(&url);
         let queue = connect(&url);
         queue.enqueue(Vec::from(["1", "2", "3"].map(message))).expect("enqueue");
-        let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
-        let first = seat.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeue").expect("a message");
+        let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        let first =
+            consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5)).expect("dequeue").expect("a message");
         let mut other = postgres::Client::connect(&server.url(), postgres::NoTls).expect("connected");
         let refuse = "CREATE FUNCTION SCHEMA.refuse() RETURNS trigger LANGUAGE plpgsql AS
                 $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
@@ -508,8 +510,8 @@ fn a_commit_that_fails_strands_no_message_that_was_leased_beside_it() {
         let block = "BEGIN; SELECT FROM SCHEMA.message WHERE text = '1' FOR UPDATE";
         let how = if failure == "refused" { refuse } else { block };
         other.batch_execute(&how.replace("SCHEMA", &schema)).expect("done");
-        seat.settle(&first.lease, &mut Settlement::deferrable_commit()).expect("put off");
-        let mut next = || seat.dequeue(&DequeueFilter::all(), Duration::from_secs(5));
+        consumer.settle(&first.lease, &mut Settlement::deferrable_commit()).expect("put off");
+        let mut next = || consumer.dequeue(&DequeueFilter::all(), Duration::from_secs(5));
         let second = loop {
             match next() {
                 Ok(second) => break second.expect("a message"),
@@ -553,12 +555,12 @@ fn stricter_settings_of_the_database_change_nothing() {
         for _ in 0..3 {
             scope.spawn(|| {
                 let queue = connect(&url);
-                let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+                let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
                 while done.load(Ordering::SeqCst) < JOBS {
                     assert!(Instant::now() < deadline, "{} are done", done.load(Ordering::SeqCst));
-                    let taken = seat.dequeue(&DequeueFilter::all(), Duration::from_millis(50)).expect("dequeue");
+                    let taken = consumer.dequeue(&DequeueFilter::all(), Duration::from_millis(50)).expect("dequeue");
                     let Some(taken) = taken else { continue };
-                    seat.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
+                    consumer.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
                     done.fetch_add(1, Ordering::SeqCst);
                 }
             });
@@ -595,11 +597,11 @@ fn a_role_that_may_not_create_uses_tables_that_are_there() {
     assert!(text.contains("SELECT on the sequence"), "{text}");
     let _ = server.psql(&format!("GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO app"));
     queue.enqueue(vec![message("x"), message("y")]).expect("enqueue");
-    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
-    let mut take = || seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
+    let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let mut take = || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
     let (first, second) = (take(), take());
-    seat.settle(&first.lease, &mut Settlement::commit()).expect("settled");
-    seat.settle(&second.lease, &mut Settlement::bury("fatal", true)).expect("settled");
+    consumer.settle(&first.lease, &mut Settlement::commit()).expect("settled");
+    consumer.settle(&second.lease, &mut Settlement::bury("fatal", true)).expect("settled");
     assert_eq!(queue.stats().expect("stats").total(), 1);
 }
 

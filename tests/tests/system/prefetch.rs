@@ -45,12 +45,12 @@ fn of_type(request_type: &str) -> NewMessage {
     message
 }
 
-fn seat(process: &FileQueue) -> Box<dyn Consumer> {
-    process.consumer(&["pulpo".to_owned()]).expect("a seat")
+fn consumer(process: &FileQueue) -> Box<dyn Consumer> {
+    process.consumer(&["pulpo".to_owned()]).expect("a consumer")
 }
 
-fn take(seat: &mut Box<dyn Consumer>) -> Delivery {
-    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message")
+fn take(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message")
 }
 
 fn in_state(process: &FileQueue, state: MessageState) -> Vec<StoredMessage> {
@@ -58,13 +58,13 @@ fn in_state(process: &FileQueue, state: MessageState) -> Vec<StoredMessage> {
 }
 
 /// Runs short jobs until others are leased ahead. Returns the job in hand.
-fn lease_ahead(process: &FileQueue, seat: &mut Box<dyn Consumer>) -> Delivery {
-    let mut delivery = take(seat);
+fn lease_ahead(process: &FileQueue, consumer: &mut Box<dyn Consumer>) -> Delivery {
+    let mut delivery = take(consumer);
     // At first the duration of the jobs is unknown, and a slow machine may take until the leased
     // messages have been returned.
     until("some are leased ahead", || {
-        seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
-        delivery = take(seat);
+        consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
+        delivery = take(consumer);
         in_state(process, MessageState::Reserved).len() > 3
     });
     delivery
@@ -74,8 +74,8 @@ fn lease_ahead(process: &FileQueue, seat: &mut Box<dyn Consumer>) -> Delivery {
 fn runs_of_a_dead_process_count_and_messages_it_had_leased_ahead_do_not() {
     let (disk, _) = Disk::with(2000);
     let (one, other) = (disk.process(), disk.process());
-    let mut survivor = seat(&other);
-    let mut dying = seat(&one);
+    let mut survivor = consumer(&other);
+    let mut dying = consumer(&one);
     let running = lease_ahead(&one, &mut dying);
     // As the system does at the end of a process: the files are closed.
     drop((dying, one));
@@ -95,9 +95,9 @@ fn runs_of_a_dead_process_count_and_messages_it_had_leased_ahead_do_not() {
 fn a_new_process_frees_at_once_what_dead_ones_have_left() {
     let (disk, ids) = Disk::with(1);
     let gone = disk.process();
-    drop(take(&mut seat(&gone)));
+    drop(take(&mut consumer(&gone)));
     drop(gone);
-    let delivery = take(&mut seat(&disk.process()));
+    let delivery = take(&mut consumer(&disk.process()));
     assert_eq!((&delivery.lease.id, delivery.attempts, delivery.abandoned), (&ids[0], 1, 1));
 }
 
@@ -105,7 +105,7 @@ fn a_new_process_frees_at_once_what_dead_ones_have_left() {
 fn a_process_that_ends_cleanly_leaves_nothing_behind() {
     let (disk, _) = Disk::with(2000);
     let process = disk.process();
-    let mut one = seat(&process);
+    let mut one = consumer(&process);
     let last = lease_ahead(&process, &mut one);
     one.settle(&last.lease, &mut Settlement::deferrable_commit()).expect("committed");
     one.flush().expect("finished");
@@ -122,7 +122,7 @@ fn a_process_that_ends_cleanly_leaves_nothing_behind() {
 fn messages_leased_ahead_go_back_when_the_lanes_become_busy() {
     let (disk, _) = Disk::with(2000);
     let process = disk.process();
-    let mut busy = seat(&process);
+    let mut busy = consumer(&process);
     let long = lease_ahead(&process, &mut busy);
     until("only what is being run is leased", || {
         let leased = in_state(&process, MessageState::Reserved);
@@ -135,11 +135,11 @@ fn messages_leased_ahead_go_back_when_the_lanes_become_busy() {
 fn a_pause_takes_back_what_is_leased_ahead() {
     let (disk, _) = Disk::with(2000);
     let process = disk.process();
-    let mut one = seat(&process);
+    let mut one = consumer(&process);
     let last = lease_ahead(&process, &mut one);
     process.pause("pulpo", Duration::from_secs(3600)).expect("paused");
     one.settle(&last.lease, &mut Settlement::deferrable_commit()).expect("committed");
-    assert!(one.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
+    assert!(one.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
 }
 
 #[test]
@@ -159,11 +159,11 @@ fn of_what_is_limited_one_message_is_leased_and_none_ahead_of_it() {
         _ => new("limited", "y"),
     };
     process.enqueue((0..3000).map(mixed).collect()).expect("published");
-    let mut one = process.consumer(&["pulpo".to_owned(), "limited".to_owned()]).expect("a seat");
+    let mut one = process.consumer(&["pulpo".to_owned(), "limited".to_owned()]).expect("a consumer");
     let filter = DequeueFilter::all().single_type("limited").single_queue("limited");
     let mut settled = HashSet::new();
     for _ in 0..300 {
-        let delivery = one.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
+        let delivery = one.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("a message");
         // A commit that was put off may be carried out at this moment.
         let mut leased = in_state(&process, MessageState::Reserved);
         leased.retain(|message| !settled.contains(&message.id));
@@ -176,7 +176,7 @@ fn of_what_is_limited_one_message_is_leased_and_none_ahead_of_it() {
     // They are not leased ahead while other types are excluded either.
     let filter = filter.except_type("x");
     for _ in 0..20 {
-        let delivery = one.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
+        let delivery = one.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("a message");
         assert!(!String::from_utf8_lossy(&delivery.text).contains("\"x\""), "it is left out");
         one.settle(&delivery.lease, &mut Settlement::commit()).expect("committed");
     }
@@ -186,7 +186,7 @@ fn of_what_is_limited_one_message_is_leased_and_none_ahead_of_it() {
 fn an_urgent_message_waits_for_no_more_than_what_is_leased_ahead() {
     let (disk, _) = Disk::with(3000);
     let process = disk.process();
-    let mut one = seat(&process);
+    let mut one = consumer(&process);
     for _ in 0..1000 {
         let delivery = take(&mut one);
         one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
@@ -204,7 +204,7 @@ fn an_urgent_message_waits_for_no_more_than_what_is_leased_ahead() {
 fn a_commit_that_was_put_off_is_done_within_moments_without_any_further_call() {
     let (disk, ids) = Disk::with(1);
     let process = disk.process();
-    let mut one = seat(&process);
+    let mut one = consumer(&process);
     let delivery = take(&mut one);
     one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
     until("it is done", || process.peek(&ids[0]).expect("a look").is_none());

@@ -44,27 +44,27 @@ impl Machine {
     }
 }
 
-fn seat(process: &FileQueue) -> Box<dyn Consumer> {
-    let mut seat = process.consumer(&["pulpo".to_owned()]).expect("a seat");
+fn consumer(process: &FileQueue) -> Box<dyn Consumer> {
+    let mut consumer = process.consumer(&["pulpo".to_owned()]).expect("a consumer");
     // The consumer has seen the time before it jumps.
-    assert!(take(&mut seat).is_none());
-    seat
+    assert!(take(&mut consumer).is_none());
+    consumer
 }
 
-fn take(seat: &mut Box<dyn Consumer>) -> Option<Delivery> {
-    seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look")
+fn take(consumer: &mut Box<dyn Consumer>) -> Option<Delivery> {
+    consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue")
 }
 
 #[track_caller]
-fn taken(seat: &mut Box<dyn Consumer>) -> Delivery {
-    take(seat).expect("a message")
+fn taken(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    take(consumer).expect("a message")
 }
 
 #[test]
 fn a_jump_forward_leaves_the_leases_of_live_workers_alone() {
     let machine = Machine::new();
     let (one, other) = (machine.process(), machine.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     machine.publish(None);
     let delivery = taken(&mut busy);
     machine.clock.jump(TimeDelta::hours(1));
@@ -83,7 +83,7 @@ fn a_jump_forward_leaves_the_leases_of_live_workers_alone() {
 fn several_jumps_forward_leave_the_leases_of_live_workers_alone() {
     let machine = Machine::new();
     let (one, other) = (machine.process(), machine.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     machine.publish(None);
     let delivery = taken(&mut busy);
     for hours in [1, 2, 1] {
@@ -103,10 +103,10 @@ fn several_jumps_forward_leave_the_leases_of_live_workers_alone() {
 fn a_jump_forward_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() {
     let machine = Machine::new();
     let other = machine.process();
-    let mut idle = seat(&other);
+    let mut idle = consumer(&other);
     machine.publish(None);
     let frozen = machine.process();
-    drop(taken(&mut frozen.consumer(&["pulpo".to_owned()]).expect("a seat")));
+    drop(taken(&mut frozen.consumer(&["pulpo".to_owned()]).expect("a consumer")));
     machine.clock.jump(TimeDelta::hours(1));
     assert!(take(&mut idle).is_none());
     machine.clock.advance(TTR * 2 / 3);
@@ -117,12 +117,12 @@ fn a_jump_forward_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() 
 fn a_worker_that_starts_after_a_jump_forward_may_run_a_job_twice_and_the_old_one_learns_it() {
     let machine = Machine::new();
     let one = machine.process();
-    let mut busy = seat(&one);
+    let mut busy = consumer(&one);
     machine.publish(None);
     let old = taken(&mut busy);
     machine.clock.jump(TimeDelta::hours(1));
     let newcomer = machine.process();
-    let mut fresh = newcomer.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let mut fresh = newcomer.consumer(&["pulpo".to_owned()]).expect("a consumer");
     let new = taken(&mut fresh);
     assert!(matches!(touch(&mut *busy, &old.lease), Err(QueueError::LeaseLost { .. })));
     assert!(matches!(busy.settle(&old.lease, &mut Settlement::commit()), Err(QueueError::LeaseLost { .. })));
@@ -134,14 +134,14 @@ fn a_jump_back_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() {
     for comes_later in [false, true] {
         let machine = Machine::new();
         let other = machine.process();
-        let mut idle = seat(&other);
+        let mut idle = consumer(&other);
         machine.publish(None);
         let frozen = machine.process();
-        drop(taken(&mut frozen.consumer(&["pulpo".to_owned()]).expect("a seat")));
+        drop(taken(&mut frozen.consumer(&["pulpo".to_owned()]).expect("a consumer")));
         machine.clock.jump(TimeDelta::hours(-1));
         let newcomer = machine.process();
         if comes_later {
-            idle = seat(&newcomer);
+            idle = consumer(&newcomer);
         }
         assert!(take(&mut idle).is_none());
         machine.clock.advance(TTR);
@@ -153,7 +153,7 @@ fn a_jump_back_keeps_the_message_of_a_frozen_worker_no_longer_than_its_ttr() {
 fn a_jump_back_does_not_end_the_leases_of_live_workers() {
     let machine = Machine::new();
     let (one, other) = (machine.process(), machine.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     machine.publish(None);
     let delivery = taken(&mut busy);
     machine.clock.jump(TimeDelta::hours(-1));
@@ -169,7 +169,7 @@ fn a_jump_back_does_not_end_the_leases_of_live_workers() {
 fn a_small_step_of_the_clock_is_not_a_jump() {
     let machine = Machine::new();
     let (one, other) = (machine.process(), machine.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     machine.publish(None);
     let delivery = taken(&mut busy);
     machine.clock.advance(TTR - SECOND / 2);
@@ -183,34 +183,34 @@ fn a_small_step_of_the_clock_is_not_a_jump() {
 fn a_delay_is_over_when_the_clock_says_so_and_never_before() {
     let machine = Machine::new();
     let queue = machine.process();
-    let mut seat = seat(&queue);
+    let mut consumer = consumer(&queue);
     machine.publish(Some(TimeDelta::minutes(90)));
     machine.clock.jump(TimeDelta::hours(1));
-    assert!(take(&mut seat).is_none());
+    assert!(take(&mut consumer).is_none());
     machine.clock.advance(Duration::from_secs(30 * 60) - SECOND);
-    assert!(take(&mut seat).is_none());
+    assert!(take(&mut consumer).is_none());
     machine.clock.advance(SECOND);
-    assert!(take(&mut seat).is_some(), "early by the jump, not by more");
+    assert!(take(&mut consumer).is_some(), "early by the jump, not by more");
 
     machine.publish(Some(TimeDelta::minutes(30)));
     machine.clock.jump(TimeDelta::hours(-1));
     machine.clock.advance(Duration::from_secs(90 * 60) - SECOND);
     // The lease of the first message ended long ago.
-    assert_eq!(taken(&mut seat).lease.id, "1");
-    assert!(take(&mut seat).is_none());
+    assert_eq!(taken(&mut consumer).lease.id, "1");
+    assert!(take(&mut consumer).is_none());
     machine.clock.advance(SECOND);
-    assert!(take(&mut seat).is_some_and(|delivery| delivery.lease.id == "2"), "late by the jump, not by more");
+    assert!(take(&mut consumer).is_some_and(|delivery| delivery.lease.id == "2"), "late by the jump, not by more");
 }
 
 #[test]
 fn a_worker_that_waits_hears_of_a_jump() {
     let machine = Machine::new();
     let queue = machine.process();
-    let mut waiting = seat(&queue);
+    let mut waiting = consumer(&queue);
     machine.publish(Some(TimeDelta::minutes(60)));
     std::thread::scope(|scope| {
         let waiting =
-            scope.spawn(move || waiting.dequeue(&DequeueFilter::all(), Duration::from_secs(7200)).expect("a look"));
+            scope.spawn(move || waiting.dequeue(&DequeueFilter::all(), Duration::from_secs(7200)).expect("dequeue"));
         machine.clock.jump(TimeDelta::hours(1));
         assert!(waiting.join().expect("no panic").is_some());
     });
@@ -221,7 +221,7 @@ fn a_worker_that_waits_hears_of_a_jump() {
 fn an_outage_leaves_the_leases_of_live_workers_alone() {
     let machine = Machine::new();
     let (one, other) = (machine.process(), machine.process());
-    let (mut busy, mut idle) = (seat(&one), seat(&other));
+    let (mut busy, mut idle) = (consumer(&one), consumer(&other));
     machine.publish(None);
     let delivery = taken(&mut busy);
     let (file, away) = (machine.folder.path().join("queue.db"), machine.folder.path().join("away"));

@@ -93,7 +93,7 @@ pub(super) fn messages_of_async_code_are_kept_and_end_a_wait(harness: &dyn Harne
         return;
     };
     let mut consumer = harness.consumer();
-    let look = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look");
+    let look = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue");
     assert!(look.is_none(), "nothing is enqueued before it is polled");
     let (started, ended) = wait(consumer);
     started.recv().expect("it starts");

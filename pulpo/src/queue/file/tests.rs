@@ -105,13 +105,14 @@ fn traces_of_done_messages_are_cleared_while_nothing_is_written() {
             ["queue.db", "queue.db-wal"].map(|name| std::fs::read(folder.path().join(name)).unwrap_or_default());
         bytes.concat().windows(8).filter(|part| *part == b"ada@exam").count()
     };
-    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     let mut work = || {
         for number in 0..20 {
             let text = format!(r#"{{"body": "ada@example.com {number} {}"}}"#, "x".repeat(number * 90));
             queue.enqueue(vec![NewMessage::new("a", "job", text)]).expect("published");
-            let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
-            seat.settle(&lease, &mut Settlement::commit()).expect("done");
+            let lease =
+                consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease;
+            consumer.settle(&lease, &mut Settlement::commit()).expect("done");
         }
     };
     work();
@@ -155,10 +156,10 @@ fn a_large_text_is_written_once() {
     });
     emptied.expect("written");
     let before = log();
-    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     for _ in 0..3 {
-        let lease = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
-        seat.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("put back");
+        let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease;
+        consumer.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("put back");
     }
     let written = log() - before;
     assert!(written < 200_000, "{written} bytes");

@@ -67,7 +67,7 @@ fn fill(place: &Sandbox, count: usize) {
             ("type_8", Settlement::commit())
         };
         let filter = DequeueFilter::all().request_type(name);
-        let delivery = consumer.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
+        let delivery = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("a message");
         consumer.settle(&delivery.lease, &mut end).expect("settled");
     }
     consumer.flush().expect("flushed");

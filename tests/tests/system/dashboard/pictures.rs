@@ -38,7 +38,7 @@ fn shop(place: &Sandbox) {
     queue.enqueue((0..3).map(|n| message("payments", "charge_card", charge(4711 + n))).collect()).expect("published");
     let mut consumer = queue.consumer(&["payments".to_owned()]).expect("a consumer");
     for attempt in (0..3).flat_map(|attempt| [attempt; 3]) {
-        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message");
+        let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
         let took = Duration::from_millis(5000 + 13 * attempt);
         let started = Utc::now() - Duration::from_secs(60 * (11 - 4 * attempt));
         let run = FailedRun::new(started, took, AttemptOutcome::Failed);

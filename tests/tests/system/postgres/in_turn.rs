@@ -19,12 +19,12 @@ fn behind_a_pooler_each_statement_waits_for_the_answer_to_the_one_before() {
         let parameters = format!("schema={schema}&notify={notify}&sslmode=disable");
         let queue = connect(&format!("postgres://postgres@127.0.0.1:{}/postgres?{parameters}", proxy.port()));
         queue.enqueue((0..100).map(|n| message(&n.to_string())).collect()).expect("enqueue");
-        let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
         // Each claim commits what is done, ends delays and leases, and leases more.
-        while let Some(delivery) = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue") {
-            seat.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("put off");
+        while let Some(delivery) = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue") {
+            consumer.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("put off");
         }
-        seat.flush().expect("flush");
+        consumer.flush().expect("flush");
         queue.stats().expect("stats");
         assert!(queue.list(&Filter::all()).expect("list").is_empty(), "all are done");
         proxy.most_at_once()

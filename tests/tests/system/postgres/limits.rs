@@ -43,30 +43,30 @@ fn a_start_is_counted_only_for_a_message_that_is_leased() {
                     }
                 });
             }
-            let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+            let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
             let end = Instant::now() + Duration::from_secs(2);
             // A busy machine may hold up the others.
             let at_most = end + Duration::from_secs(120);
             while Instant::now() < end || taken == 0 && Instant::now() < at_most {
                 // More than one, so that the claim looks at several messages.
                 let filter = filter.clone().more(7);
-                let found = seat.dequeue(&filter, Duration::from_millis(50)).expect("dequeue");
+                let found = consumer.dequeue(&filter, Duration::from_millis(50)).expect("dequeue");
                 let Some(found) = found else { continue };
-                seat.settle(&found.lease, &mut Settlement::commit()).expect("settled");
+                consumer.settle(&found.lease, &mut Settlement::commit()).expect("settled");
                 taken += 1;
             }
             stop.store(true, Ordering::SeqCst);
             assert!(taken > 0, "no claim leased anything");
             // Gives back what was leased ahead.
-            seat.flush().expect("flushed");
+            consumer.flush().expect("flushed");
         });
         // Nothing is left behind either.
-        let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
-        while let Some(found) = seat.dequeue(&filter, Duration::ZERO).expect("dequeue") {
-            seat.settle(&found.lease, &mut Settlement::commit()).expect("settled");
+        let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        while let Some(found) = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue") {
+            consumer.settle(&found.lease, &mut Settlement::commit()).expect("settled");
             taken += 1;
         }
-        seat.flush().expect("flushed");
+        consumer.flush().expect("flushed");
         let counted = server.psql(&format!("SELECT sum(count) FROM {}.started", schema_of(&url)));
         assert_eq!(counted, taken.to_string(), "{limit:?}, {published:?} publications");
         assert_eq!(queue.stats().expect("stats").total(), 0);
@@ -84,12 +84,12 @@ fn thousands_of_batches_that_run_are_counted_in_a_moment() {
     let url = format!("{url}&statement_timeout=4s");
     let (schema, queue) = (schema_of(&url), connect(&url));
     let _ = server.psql(&format!("ALTER TABLE {schema}.message SET (autovacuum_enabled = off)"));
-    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
     let limited_to = |runs| {
         let limit = Limit::new(LimitScope::handler(["type"], false), LimitKind::Running(runs));
         DequeueFilter::all().limits([limit])
     };
-    assert!(seat.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("planned").is_none());
+    assert!(consumer.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("planned").is_none());
     let _ = server.psql(&format!(
         "INSERT INTO {schema}.message(id, queue, request_type, state, priority, ttr, text, lease, lease_ends, run)
          OVERRIDING SYSTEM VALUE
@@ -98,8 +98,8 @@ fn thousands_of_batches_that_run_are_counted_in_a_moment() {
          FROM generate_series(1, {RUNS} * 2) AS number"
     ));
     queue.enqueue(vec![message("one")]).expect("enqueue");
-    assert!(seat.dequeue(&limited_to(RUNS), Duration::ZERO).expect("counted").is_none());
-    assert!(seat.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("counted").is_some());
+    assert!(consumer.dequeue(&limited_to(RUNS), Duration::ZERO).expect("counted").is_none());
+    assert!(consumer.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("counted").is_some());
 }
 
 /// As if the server's clock had been ahead by this much when they were written, and was corrected.
@@ -117,9 +117,9 @@ fn a_clock_of_the_server_that_goes_back_ends_what_is_held_back() {
     for limits in [Vec::new(), vec![Limit::new(LimitScope::handler(["type"], false), LimitKind::Running(5))]] {
         let url = server.fresh_url();
         let (schema, queue) = (schema_of(&url), connect(&url));
-        let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
         let filter = DequeueFilter::all().limits(limits);
-        let mut is_held = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue").is_none();
+        let mut is_held = || consumer.dequeue(&filter, Duration::ZERO).expect("dequeue").is_none();
         for key in [None, Some("key")] {
             queue.enqueue(vec![message("one").limit_keys(LimitKeys::of("key"))]).expect("enqueue");
             queue.hold_back("type", key, HOUR).expect("held back");

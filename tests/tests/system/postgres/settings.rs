@@ -52,18 +52,18 @@ fn a_rate_holds_whatever_the_session_makes_of_dates() {
             let limit = Limit::new(LimitScope::handler(["type"], false), LimitKind::Rate(Rate::new(2, 60 * SECOND)));
             let limit = if of_key { limit.by_key() } else { limit };
             let filter = DequeueFilter::all().limits([limit]);
-            let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
-            let mut take = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue");
+            let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+            let mut take = || consumer.dequeue(&filter, Duration::ZERO).expect("dequeue");
             let (first, second) = (take().expect("the first"), take().expect("the second"));
             assert!(take().is_none(), "{zone}: a third one started, by key: {of_key}, notify: {notify}");
             // Only a start that does not count is given back.
             let mut left = Settlement::leave_to_others(Duration::ZERO, "not mine");
-            seat.settle(&second.lease, &mut left).expect("settled");
-            let mut take = || seat.dequeue(&filter, Duration::ZERO).expect("dequeue");
+            consumer.settle(&second.lease, &mut left).expect("settled");
+            let mut take = || consumer.dequeue(&filter, Duration::ZERO).expect("dequeue");
             let again = take().expect("the start that was given back");
             assert!(take().is_none(), "{zone}: one more than was given back, by key: {of_key}");
             for lease in [first.lease, again.lease] {
-                seat.settle(&lease, &mut Settlement::commit()).expect("settled");
+                consumer.settle(&lease, &mut Settlement::commit()).expect("settled");
             }
             let listed = queue.list(&Filter::all()).expect("list");
             assert_eq!(listed.len(), 3);
@@ -86,10 +86,10 @@ fn a_wait_for_a_rate_ends_whatever_the_session_makes_of_numbers() {
     }
     let limit = Limit::new(LimitScope::handler(["type"], false), LimitKind::Rate(Rate::new(1, 2 * SECOND)));
     let filter = DequeueFilter::all().limits([limit]);
-    let mut seat = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+    let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
     for _ in 0..3 {
-        let taken = seat.dequeue(&filter, 60 * SECOND).expect("dequeue").expect("it starts when the rate lets it");
-        seat.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
+        let taken = consumer.dequeue(&filter, 60 * SECOND).expect("dequeue").expect("it starts when the rate lets it");
+        consumer.settle(&taken.lease, &mut Settlement::commit()).expect("settled");
     }
 }
 

@@ -24,7 +24,7 @@ fn publish(queue: &FileQueue, count: usize) {
 }
 
 fn take(consumer: &mut BoxedConsumer) -> Delivery {
-    consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message")
+    consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message")
 }
 
 fn write(queue: &FileQueue, statement: &'static str) {
@@ -111,7 +111,7 @@ fn a_look_that_finds_nothing_takes_no_lock_that_others_need() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
     let mut consumer = consumer(&queue);
-    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").is_none());
+    assert!(consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").is_none());
     // Another process has begun to write, and does not finish.
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");

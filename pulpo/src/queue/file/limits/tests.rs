@@ -42,7 +42,7 @@ fn start_all(queue: &FileQueue, limits: &[Limit]) -> usize {
     let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     let filter = DequeueFilter::all().limits(limits);
     let mut count = 0;
-    while let Some(delivery) = consumer.dequeue(&filter, Duration::ZERO).expect("a look") {
+    while let Some(delivery) = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue") {
         consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
         count += 1;
     }
@@ -67,7 +67,7 @@ fn a_long_rate_has_few_rows_however_much_has_started() {
     for _ in 0..4000 {
         // Each at a time of its own.
         clock.advance(Duration::from_millis(3));
-        let delivery = consumer.dequeue(&filter, Duration::ZERO).expect("a look").expect("a message");
+        let delivery = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("a message");
         consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
     }
     assert!(rows(&queue) <= 3, "{} rows", rows(&queue));
@@ -203,7 +203,7 @@ fn keys_behind_thousands_that_must_wait_start_while_other_jobs_do() {
     let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     let filter = DequeueFilter::all().limits(limits);
     let mut types = Vec::new();
-    while let Some(delivery) = consumer.dequeue(&filter, Duration::ZERO).expect("a look") {
+    while let Some(delivery) = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue") {
         types.push(delivery.text.windows(5).any(|text| text == b"other"));
         consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("done");
     }

@@ -49,9 +49,9 @@ fn messages_that_are_leased_and_committed_together_are_treated_each_by_its_own_s
     queue.enqueue((0..100).map(message).collect()).expect("published");
     // A gap in the ids, and a message that failed before.
     queue.delete(&Filter::all().id("11".into())).expect("deleted");
-    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
-    let first = seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
-    seat.settle(&first, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("put back");
+    let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
+    let first = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease;
+    consumer.settle(&first, &mut Settlement::rollback(Duration::ZERO, "again", true)).expect("put back");
 
     let leased = lease_together(&queue, "a", 90);
     let ids: Vec<_> = leased.iter().map(|one| one.delivery.lease.id.as_str().to_owned()).collect();
@@ -117,8 +117,11 @@ fn many_that_fall_due_at_once_take_many_short_transactions() {
     assert_eq!(one::<i64>(&queue, "SELECT count(*) FROM message WHERE state = 0"), 5000);
     assert_counted(&queue);
     // Waiting consumers get them in order.
-    let mut seat = queue.consumer(&["a".to_owned()]).expect("a seat");
-    assert_eq!(seat.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease.id, "1");
+    let mut consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
+    assert_eq!(
+        consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease.id,
+        "1"
+    );
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn an_urgent_message_waits_for_no_lane_while_many_are_overdue() {
     clock.advance(Duration::from_secs(3));
     // A lane takes one message, and its job lasts long.
     let mut lane = queue.consumer(&["a".to_owned()]).expect("a consumer");
-    lane.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message");
+    lane.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
     let end = Instant::now() + Duration::from_secs(120);
     while one::<i64>(&queue, "SELECT count(*) FROM message WHERE due IS NOT NULL") > 0 {
         assert!(Instant::now() < end, "they stay delayed");
@@ -145,7 +148,7 @@ fn an_urgent_message_waits_for_no_lane_while_many_are_overdue() {
     }
     assert_counted(&queue);
     let mut other = open(folder.path(), &clock).consumer(&["a".to_owned()]).expect("a consumer");
-    let next = other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message");
+    let next = other.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message");
     assert_eq!(next.lease.id, urgent);
 }
 
@@ -178,7 +181,7 @@ fn the_leases_of_a_dead_process_end_in_parts_and_so_do_those_that_last_too_long(
     let clock = at_nine();
     let queue = open(folder.path(), &clock);
     queue.enqueue(vec![new("a", "job"); 2500]).expect("published");
-    let _seat = queue.consumer(&["a".to_owned()]).expect("a seat");
+    let _consumer = queue.consumer(&["a".to_owned()]).expect("a consumer");
     assert!(matches!(fetch(&queue, "nothing", false), Found::Nothing(_)));
     // A lease of another process, which ends in a hundred years.
     let statement = "UPDATE message SET state = 2, lease = '00000000000000ff-1', lease_ends = 4000000000000000;

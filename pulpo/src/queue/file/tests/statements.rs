@@ -17,46 +17,47 @@ fn note(event: TraceEvent<'_>) {
 /// Uses everything that a queue can do, with messages of all kinds.
 fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     let queues = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
-    let mut seat = queue.consumer(&queues).expect("a seat");
-    let take = |seat: &mut Box<dyn Consumer>, pick: &DequeueFilter| {
-        seat.dequeue(pick, Duration::ZERO).expect("a look").expect("a message").lease
+    let mut consumer = queue.consumer(&queues).expect("a consumer");
+    let take = |consumer: &mut Box<dyn Consumer>, pick: &DequeueFilter| {
+        consumer.dequeue(pick, Duration::ZERO).expect("dequeue").expect("a message").lease
     };
     let all = DequeueFilter::all();
-    let lease = take(&mut seat, &all);
-    seat.touch(std::slice::from_ref(&lease)).expect("touched");
-    seat.settle(&lease, &mut Settlement::commit()).expect("done");
-    let lease = take(&mut seat, &DequeueFilter::all().except_type("type 1").except_queue("b"));
-    seat.settle(&lease, &mut Settlement::deferrable_commit()).expect("put off");
-    seat.flush().expect("done");
-    let lease = take(&mut seat, &DequeueFilter::all().request_type("type 3"));
-    seat.settle(&lease, &mut Settlement::commit_with(vec![new("new", "new")])).expect("done");
-    let lease = take(&mut seat, &all);
-    seat.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "later", true)).expect("put back");
-    let lease = take(&mut seat, &all);
-    seat.settle(&lease, &mut Settlement::leave_to_others(Duration::from_secs(60), "unknown")).expect("put back");
-    let lease = take(&mut seat, &all);
-    seat.settle(&lease, &mut Settlement::bury("failed", true)).expect("buried");
-    let lease = take(&mut seat, &all);
-    seat.settle(&lease, &mut Settlement::Expire).expect("expired");
+    let lease = take(&mut consumer, &all);
+    consumer.touch(std::slice::from_ref(&lease)).expect("touched");
+    consumer.settle(&lease, &mut Settlement::commit()).expect("done");
+    let lease = take(&mut consumer, &DequeueFilter::all().except_type("type 1").except_queue("b"));
+    consumer.settle(&lease, &mut Settlement::deferrable_commit()).expect("put off");
+    consumer.flush().expect("done");
+    let lease = take(&mut consumer, &DequeueFilter::all().request_type("type 3"));
+    consumer.settle(&lease, &mut Settlement::commit_with(vec![new("new", "new")])).expect("done");
+    let lease = take(&mut consumer, &all);
+    consumer.settle(&lease, &mut Settlement::rollback(Duration::ZERO, "later", true)).expect("put back");
+    let lease = take(&mut consumer, &all);
+    consumer.settle(&lease, &mut Settlement::leave_to_others(Duration::from_secs(60), "unknown")).expect("put back");
+    let lease = take(&mut consumer, &all);
+    consumer.settle(&lease, &mut Settlement::bury("failed", true)).expect("buried");
+    let lease = take(&mut consumer, &all);
+    consumer.settle(&lease, &mut Settlement::Expire).expect("expired");
     // Given back, ended by time, and ended with its process.
-    let lost = take(&mut seat, &all);
+    let lost = take(&mut consumer, &all);
     let short = Duration::from_secs(3600);
     queue.0.prefetch.release(&queue.0, &queues.clone().into(), vec![lost]).expect("given back");
-    take(&mut seat, &all);
+    take(&mut consumer, &all);
     clock.advance(short);
     clock.jump(TimeDelta::days(-1));
-    take(&mut seat, &all);
+    take(&mut consumer, &all);
     clock.jump(TimeDelta::days(1));
-    take(&mut seat, &all);
+    take(&mut consumer, &all);
     clock.advance(short);
-    take(&mut seat, &all);
+    take(&mut consumer, &all);
     let folder = queue.base_path().expect("a folder").join("workers");
     std::fs::write(folder.join("00000000000000ff"), "").expect("written");
     queue.0.end_leases_of_the_dead();
     queue.pause("b", short).expect("paused");
-    take(&mut seat, &all);
+    take(&mut consumer, &all);
     queue.pause("b", Duration::ZERO).expect("resumed");
-    let empty = queue.consumer(&["nothing".to_owned()]).expect("a seat").dequeue(&all, Duration::ZERO).expect("a look");
+    let empty =
+        queue.consumer(&["nothing".to_owned()]).expect("a consumer").dequeue(&all, Duration::ZERO).expect("dequeue");
     assert!(empty.is_none());
     assert!(matches!(fetch(queue, "nothing", true), Found::Nothing(_)));
     let now = clock.now();
@@ -82,10 +83,10 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
     }
     queue.enqueue(vec![new("a", "type 1"), new("a", "another"), new("d", "type 1")]).expect("published");
     queue.set_retention(Retention::default().done(2 * short).buried(short));
-    let lease = take(&mut seat, &all);
-    seat.settle(&lease, &mut Settlement::commit_result("7")).expect("done");
-    let lease = take(&mut seat, &all);
-    seat.settle(&lease, &mut Settlement::rollback(short, "again", true)).expect("put back");
+    let lease = take(&mut consumer, &all);
+    consumer.settle(&lease, &mut Settlement::commit_result("7")).expect("done");
+    let lease = take(&mut consumer, &all);
+    consumer.settle(&lease, &mut Settlement::rollback(short, "again", true)).expect("put back");
     assert_eq!(
         queue.edit(&lease.id, &Edit::default().delay(Duration::ZERO).queue("e")).expect("edited"),
         Edited::Changed

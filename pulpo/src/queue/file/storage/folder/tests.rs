@@ -90,10 +90,10 @@ fn a_folder_whose_name_is_not_utf_8_is_used_as_it_is() {
     let base = folder.path().join(name);
     let queue = FileQueue::open(&base, false, Arc::new(SystemClock::new())).expect("made");
     queue.enqueue(vec![NewMessage::new("pulpo", "job", "{}")]).expect("published");
-    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
     let lease =
-        seat.dequeue(&DequeueFilter::all(), std::time::Duration::ZERO).expect("a look").expect("a message").lease;
-    seat.settle(&lease, &mut Settlement::commit()).expect("done");
+        consumer.dequeue(&DequeueFilter::all(), std::time::Duration::ZERO).expect("dequeue").expect("a message").lease;
+    consumer.settle(&lease, &mut Settlement::commit()).expect("done");
     let copy = base.join(std::ffi::OsStr::from_bytes(b"\xff.db"));
     assert!(queue.backup(&copy).expect("copied") > 0);
     fs::create_dir(base.join("restored")).expect("made");

@@ -210,19 +210,22 @@ fn a_done_message_leaves_nothing_of_its_text_in_the_file() {
     for (n, size) in (0..60).zip([20, 900, 30_000].into_iter().cycle()) {
         queue.enqueue(vec![NewMessage::new("pulpo", "job", text(n, size))]).expect("published");
     }
-    let mut seat = queue.consumer(&["pulpo".to_owned()]).expect("a seat");
+    let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
     for n in 0..50 {
-        let lease =
-            seat.dequeue(&DequeueFilter::all(), std::time::Duration::ZERO).expect("a look").expect("a message").lease;
+        let lease = consumer
+            .dequeue(&DequeueFilter::all(), std::time::Duration::ZERO)
+            .expect("dequeue")
+            .expect("a message")
+            .lease;
         if n % 2 == 0 {
-            seat.settle(&lease, &mut Settlement::commit())
+            consumer.settle(&lease, &mut Settlement::commit())
         } else {
-            seat.settle(&lease, &mut Settlement::bury("person@example.com is no address", true))
+            consumer.settle(&lease, &mut Settlement::bury("person@example.com is no address", true))
         }
         .expect("settled");
     }
     queue.delete(&crate::queue::Filter::all()).expect("deleted");
-    drop(seat);
+    drop(consumer);
     drop(queue);
     assert!(!folder.path().join("queue.db-wal").exists());
     let bytes = fs::read(folder.path().join("queue.db")).expect("there");

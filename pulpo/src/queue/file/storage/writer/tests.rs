@@ -85,7 +85,7 @@ fn follow_ups_of_a_job_are_synced_and_its_commit_alone_is_not() {
     assert_eq!(last(), Some(Durability::Synced));
     let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
     let mut next =
-        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease;
     let (first, second) = (next(), next());
     assert_eq!(last(), Some(Durability::Lazy));
     consumer.settle(&first, &mut Settlement::commit_with(vec![new()])).expect("done");
@@ -176,7 +176,7 @@ fn a_stop_shortens_no_publication_and_a_publication_lengthens_no_stop() {
     queue.enqueue(vec![new(), new()]).expect("published");
     let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
     let mut next =
-        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease;
     let (first, second) = (next(), next());
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
@@ -215,7 +215,7 @@ fn a_program_writes_and_reads_nothing_once_a_newer_one_has_migrated_the_database
     let new = || vec![NewMessage::new("pulpo", "job", "{}")];
     queue.enqueue(new()).expect("published");
     let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
-    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease;
     let newer = Connection::open(folder.path().join("queue.db")).expect("opened");
     newer.pragma_update(None, "user_version", 99).expect("migrated");
     let errors = [
@@ -270,7 +270,7 @@ fn a_clock_that_panics_does_not_keep_others_from_publishing() {
     let new = || NewMessage::new("pulpo", "job", "{}");
     queue.enqueue(vec![new(), new()]).expect("published");
     let mut consumer = queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
-    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").expect("a message").lease;
+    let lease = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").expect("a message").lease;
     clock.0.store(true, Ordering::SeqCst);
     // In the middle of a write, and before one.
     for call in [
@@ -287,7 +287,7 @@ fn a_clock_that_panics_does_not_keep_others_from_publishing() {
     assert_eq!(consumer.touch(std::slice::from_ref(&lease)).expect("touched"), []);
     consumer.settle(&lease, &mut Settlement::commit()).expect("done");
     let mut next =
-        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("a look").map(|next| next.lease.id);
+        || consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).expect("dequeue").map(|next| next.lease.id);
     assert_eq!([next(), next(), next()], [Some("2".into()), Some("3".into()), None]);
 }
 
