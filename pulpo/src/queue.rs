@@ -256,7 +256,8 @@ pub trait Inspection {
     }
 
     /// Requeues buried messages with a fresh set of attempts, and returns how
-    /// many. Messages that are not buried stay as they are, and so do those
+    /// many. They are ready at once: a `delay` in the header of one that was
+    /// [cancelled](Self::cancel) before it was due is over too. Messages that are not buried stay as they are, and so do those
     /// whose unique key another message has taken.
     ///
     /// # Errors

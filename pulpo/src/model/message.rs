@@ -29,10 +29,10 @@ mod time;
 mod when;
 mod write;
 
-#[cfg(any(feature = "file", feature = "postgres"))]
-pub(crate) use edit::HeaderEdit;
 #[cfg(feature = "cli")]
 pub(crate) use edit::with_new_key;
+#[cfg(any(feature = "file", feature = "postgres"))]
+pub(crate) use edit::{HeaderEdit, without_delay};
 pub use error::MessageError;
 pub use header::Header;
 use header::TRACEPARENT;

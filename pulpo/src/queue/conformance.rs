@@ -261,6 +261,7 @@ macro_rules! __with_conformance_cases {
                 a_cancelled_run_whose_lease_ends_never_runs_again
                 a_message_given_back_unrun_is_buried_if_it_was_cancelled
                 a_cancelled_message_can_be_kicked
+                a_kick_ends_the_delay_of_a_cancelled_message
                 a_cancelled_message_frees_its_key
                 a_cancelled_run_lets_go_of_its_limit
                 of_a_cancel_and_a_commit_one_wins

@@ -285,7 +285,8 @@ impl Lane {
         let policy = resolved.map_or(Policy::DEFAULT, |resolved| resolved.policy.clone());
         let metrics = resolved.map_or(&self.shared.resolved.unknown, |resolved| &resolved.metrics);
         let failed = delivery.failed(policy.max_attempts);
-        let delay = message.and_then(|message| message.header.delay());
+        // Whoever kicked it does not wait for its delay.
+        let delay = message.and_then(|message| message.header.delay()).filter(|_| delivery.kicks == 0);
         let attempt = AttemptState {
             failed,
             policy,

@@ -12,6 +12,8 @@ use pulpo::queue::{
 };
 use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
 use pulpo_tests::ids;
+use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait::until;
 use tempfile::TempDir;
 
 pub(crate) fn queue_at(server: &BeanstalkdServer) -> BeanstalkdQueue {
@@ -24,7 +26,11 @@ pub(crate) struct Other(TcpStream);
 
 impl Other {
     pub(crate) fn new(server: &BeanstalkdServer) -> Self {
-        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port())).unwrap();
+        Self::at(server.port())
+    }
+
+    fn at(port: u16) -> Self {
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         Self(socket)
     }
@@ -53,6 +59,25 @@ impl Other {
         let words = [format!("put 7 0 60 {}\r\n", text.len()).as_bytes(), text].concat();
         self.say(&words).strip_prefix("INSERTED ").unwrap().parse().unwrap()
     }
+}
+
+#[test]
+fn a_job_buried_before_it_is_due_runs_as_soon_as_it_is_kicked() {
+    const WORKER: &str = env!("CARGO_BIN_EXE_long_lease_worker");
+    let place = Sandbox::with_beanstalkd();
+    let mut other = Other::at(place.server_address().rsplit(':').next().unwrap().parse().unwrap());
+    other.say(b"use pulpo");
+    other.say(b"watch pulpo");
+    let id = other.put(br#"{"header": {"request_type": "fuse", "delay": "2100-01-01T00:00:00Z"}, "body": "it runs"}"#);
+    other.ask("reserve");
+    assert_eq!(other.say(format!("bury {id} 7").as_bytes()), "BURIED");
+    let said = place.run(WORKER, &["kick", &id.to_string()]);
+    assert_eq!(said.out, format!("kicked {id}\n"), "{}", said.err);
+    let worker = place.start_with_log(place.command(WORKER, &["work"]), "log");
+    until("it has run", || place.record().contains("it runs"));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+    assert!(!place.log_named("log").contains("its delay is not over"), "{}", place.log_named("log"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Members;
 #[cfg(any(feature = "file", feature = "postgres"))]
-use super::Priority;
+use super::{Incoming, Priority};
 
 /// The new values of a header.
 #[cfg(any(feature = "file", feature = "postgres"))]
@@ -37,6 +37,13 @@ impl HeaderEdit {
         }
         edited
     }
+}
+
+/// Returns the text with a delay that is over, if its header has one that is not.
+#[cfg(any(feature = "file", feature = "postgres"))]
+pub(crate) fn without_delay(text: &str, now: DateTime<Utc>) -> Option<String> {
+    let delay = Incoming::read(text.as_bytes()).ok()?.header.delay()?;
+    (delay > now).then(|| HeaderEdit { priority: None, delay: Some((now, false)) }.apply(text).into_owned())
 }
 
 /// Returns the text with this key in its header, as JSON, unless the header has the key or cannot be read.
@@ -118,6 +125,19 @@ mod tests {
             now.apply(&late.apply(text)),
             r#"{"header": {"delay":"2026-11-23T09:00:00Z","request_type": "job"}}"#
         );
+    }
+
+    #[test]
+    fn only_a_delay_that_is_not_over_is_ended() {
+        let now = at("2026-11-23T09:00:00Z");
+        let text = |delay: &str| format!(r#"{{"header":{{"request_type":"job","delay":{delay}}},"body":1.10}}"#);
+        let ended = Some(text("\"2026-11-23T09:00:00Z\""));
+        assert_eq!(without_delay(&text("\"2026-11-23T12:00:00+02:00\""), now), ended);
+        for over in ["\"2026-11-23T09:00:00Z\"", "\"2001-01-01T00:00:00Z\"", "null"] {
+            assert_eq!(without_delay(&text(over), now), None, "{over}");
+        }
+        assert_eq!(without_delay(r#"{"header":{"request_type":"job"}}"#, now), None);
+        assert_eq!(without_delay("not JSON", now), None);
     }
 
     #[test]

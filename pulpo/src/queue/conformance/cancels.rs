@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::harness::Harness;
 use super::steps::{
-    ConsumerExt as _, HarnessExt as _, LONG, SECOND, assert_all_lost, delay, drain, everything, message, queue, text,
-    touch, ttr,
+    ConsumerExt as _, HarnessExt as _, LONG, QUEUE, SECOND, assert_all_lost, delay, drain, everything, message, queue,
+    text, touch, ttr,
 };
 use crate::keys::Publication;
-use crate::message::MessageId;
+use crate::message::{Incoming, MessageId};
 use crate::queue::{
     CANCELLED, Cancelled, Consumer, DequeueFilter, Filter, Lease, Limit, LimitKind, LimitScope, LongRun, MessageState,
-    QueueError, Settlement, Unique,
+    NewMessage, QueueError, Settlement, Unique,
 };
 
 /// Returns whether this queue cancels; if not, asserts that it refuses to.
@@ -253,6 +253,30 @@ pub(super) fn a_cancelled_message_can_be_kicked(harness: &dyn Harness) {
     assert!(!harness.peek(&lease.id).cancelled, "no mark is left");
     consumer.settle(&again.lease, &mut Settlement::commit()).expect("it is done now");
     assert!(harness.is_gone(&lease.id));
+}
+
+pub(super) fn a_kick_ends_the_delay_of_a_cancelled_message(harness: &dyn Harness) {
+    if !cancels(harness) {
+        return;
+    }
+    let due = harness.in_seconds(600);
+    let long = "x".repeat(100_000);
+    for rest in ["", &long] {
+        let header = serde_json::json!({"request_type": "type", "delay": due.to_rfc3339(), "x": rest});
+        let text = serde_json::json!({"header": header, "body": {"n": 1}}).to_string();
+        let id = harness.put(delay(NewMessage::new(QUEUE, "type", text), due));
+        assert_eq!(cancel(harness, &id), Cancelled::new(1, 0));
+        assert_eq!(harness.queue().kick(&Filter::all().id(id.clone())).expect("kick"), 1);
+        assert_eq!(harness.state(&id), MessageState::Ready);
+        let mut consumer = harness.consumer();
+        let delivery = consumer.take();
+        assert_eq!(delivery.lease.id, id, "it is ready at once");
+        let message = Incoming::read(&delivery.text).expect("a message");
+        let waits = message.header.delay().is_some_and(|delay| delay > harness.now()) && delivery.kicks == 0;
+        assert!(!waits, "its worker would put it back until its delay is over");
+        assert_eq!((message.header.get("x"), message.body().text()), (Some(&rest.into()), Some(r#"{"n":1}"#)));
+        consumer.settle(&delivery.lease, &mut Settlement::commit()).expect("commit");
+    }
 }
 
 pub(super) fn a_cancelled_message_frees_its_key(harness: &dyn Harness) {

@@ -7,8 +7,8 @@ use super::leases::lease::LeaseEnder;
 use super::shared::Shared;
 use super::storage::schema;
 use super::storage::values::{after, number, time};
-use crate::message::{HeaderEdit, MessageId, Priority};
-use crate::queue::{Edit, Edited, MessageState};
+use crate::message::{self, HeaderEdit, MessageId, Priority};
+use crate::queue::{CANCELLED, Edit, Edited, MessageState};
 
 /// The message as it is stored.
 struct Row {
@@ -52,6 +52,23 @@ impl Row {
             })
             .optional()
     }
+}
+
+/// Ends the delay in the text of a kicked message, for which its worker would wait. Only a cancel buries a message
+/// before it is due.
+pub(super) fn end_delay(connection: &Connection, id: i64, now: i64) -> rusqlite::Result<()> {
+    let cancelled: Option<(bool, String)> = connection
+        .prepare_cached(
+            "SELECT text IS NULL, coalesce(text, (SELECT text FROM long_text WHERE long_text.id = message.id), '')
+             FROM message WHERE id = ?1 AND last_error = ?2",
+        )?
+        .query_row(params![id, CANCELLED], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((is_long, text)) = cancelled else { return Ok(()) };
+    let Some(text) = message::without_delay(&text, time(now)) else { return Ok(()) };
+    let table = if is_long { "long_text" } else { "message" };
+    connection.prepare_cached(&format!("UPDATE {table} SET text = ?2 WHERE id = ?1"))?.execute(params![id, text])?;
+    Ok(())
 }
 
 pub(super) fn edit(connection: &Connection, us: &Shared, id: &MessageId, edit: &Edit) -> rusqlite::Result<Edited> {

@@ -11,7 +11,7 @@ use super::counts::Changes;
 use super::picked::{Picked, SEEN, SEEN_SINCE, TEXT};
 use super::storage::schema;
 use super::storage::values::{count, number, progress, text, time};
-use super::{done, history, pauses, unique};
+use super::{done, edit, history, pauses, unique};
 use crate::message::{MessageId, Priority};
 use crate::queue::{
     ABANDONED, Attempt, AttemptOutcome, Counts, FailedRun, Filter, LimitKeys, MessageState, Stats, StoredMessage,
@@ -296,6 +296,7 @@ pub(super) fn kick(connection: &Connection, filter: &Filter, now: i64) -> rusqli
             continue;
         }
         kick.execute(params![id, now])?;
+        edit::end_delay(connection, *id, now)?;
         counts.remove(*kind, MessageState::Buried);
         counts.add(*kind, MessageState::Ready);
         kicked += 1;

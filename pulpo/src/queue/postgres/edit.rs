@@ -7,9 +7,10 @@ use tokio_postgres::types::Type;
 
 use super::connection::{Connection, Sql};
 use super::error::PostgresError;
+use super::picked::Conditions;
 use super::values::number;
-use crate::message::{HeaderEdit, MessageId, Priority};
-use crate::queue::{Edit, Edited, MessageState};
+use crate::message::{self, HeaderEdit, MessageId, Priority};
+use crate::queue::{CANCELLED, Edit, Edited, MessageState};
 
 /// Returns the message, and when it will be due.
 const LOOK: Sql = "SELECT state, text, now() + $2 * interval '1 microsecond', md5(text)
@@ -29,6 +30,29 @@ const CHANGE: Sql =
 
 /// The number of tries while others change the message.
 const TRIES: usize = 10;
+
+/// Changes the text of a message that is still buried and has the text that was read.
+const END_DELAY: Sql = "UPDATE SCHEMA.message SET text = $2 WHERE id = $1 AND state = 3 AND md5(text) = $3";
+
+/// Ends the delays in the texts of these buried messages, since they are about to be kicked, and a worker would wait for
+/// them. Only a cancel buries a message before it is due.
+pub(super) fn end_delays(connection: &mut Connection, picked: &Conditions) -> Result<(), PostgresError> {
+    let sql = format!(
+        "SELECT id, text, now(), md5(text) FROM (SELECT id, text, last_error FROM SCHEMA.message
+            WHERE {} ORDER BY id DESC LIMIT {}) AS picked
+         WHERE last_error = '{CANCELLED}' AND strpos(text, 'delay') > 0",
+        picked.conditions,
+        picked.limit()
+    );
+    for row in connection.run_text(&sql, &picked.parameters())? {
+        let (id, text, now, before): (i64, &str, DateTime<Utc>, &str) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+        if let Some(text) = message::without_delay(text, now) {
+            connection.run(END_DELAY, &[(&id, Type::INT8), (&text, Type::TEXT), (&before, Type::TEXT)])?;
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn edit(connection: &mut Connection, id: &MessageId, edit: &Edit) -> Result<Edited, PostgresError> {
     let Some(id) = number(id.as_str()) else { return Ok(Edited::Missing) };

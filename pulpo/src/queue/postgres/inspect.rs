@@ -11,7 +11,7 @@ use super::error::PostgresError;
 use super::picked::{Conditions, plain};
 use super::unique;
 use super::values::{count, number, progress};
-use super::{done, history};
+use super::{done, edit, history};
 use crate::message::{MessageId, Priority};
 use crate::queue::{Counts, Filter, LimitKeys, MessageState, Paused, Stats, StoredMessage, Totals, Unique};
 
@@ -234,6 +234,9 @@ impl Change {
             Self::DeleteDone => ("true", "DELETE FROM SCHEMA.archive"),
         };
         let Some(picked) = self.conditions(&part, only) else { return Ok((0, None)) };
+        if matches!(self, Self::Kick) {
+            edit::end_delays(connection, &picked)?;
+        }
         let table = self.table();
         let (columns, chosen) = match self {
             Self::Kick => ("id, unique_key", CHOSEN_TO_KICK),
