@@ -60,6 +60,8 @@ pub(super) struct InFlightJob {
     pub(super) called_at: Option<DateTime<Utc>>,
     /// Whether it ends with a run: its body was read, and the handler called.
     pub(super) has_run: bool,
+    /// Whether its handler returned a snooze.
+    pub(super) snoozed: bool,
     /// The text for the log, if the reason contains values of the body.
     pub(super) logged_reason: Option<String>,
     pub(super) span: Span,
@@ -99,6 +101,7 @@ impl InFlightJob {
             handler_called: false,
             called_at: None,
             has_run: false,
+            snoozed: false,
             logged_reason: None,
             span: Span::none(),
             _in_flight: metrics.in_flight_guard(),
@@ -247,11 +250,17 @@ impl InFlightJob {
         let was_read =
             !matches!(ending, RunEnd::Unreadable(_) | RunEnd::OtherShape { .. } | RunEnd::UnknownType { .. });
         self.has_run = self.handler_called && was_read;
+        self.snoozed = is_snooze(&ending);
         self.failed_run = outcome(&ending).map(|outcome| {
             let since = || chrono::TimeDelta::from_std(took).map_or(now, |took| now - took);
             FailedRun::new(self.called_at.unwrap_or_else(since), took, outcome)
         });
         after_run(self.attempt_at(now, stopping), ending)
+    }
+
+    /// Returns how long it has been running; zero if its handler was not called.
+    pub(super) fn ran_for(&self, now: DateTime<Utc>) -> Duration {
+        self.called_at.and_then(|called_at| (now - called_at).to_std().ok()).unwrap_or_default()
     }
 
     /// Carries out the decision about the message.
@@ -299,10 +308,14 @@ impl InFlightJob {
 /// Returns how a run failed; `None` if it did not fail, or there was none.
 fn outcome(ending: &RunEnd) -> Option<AttemptOutcome> {
     match ending {
-        RunEnd::Failed(failure) if matches!(failure.kind, FailureKind::Snooze(_)) => None,
+        _ if is_snooze(ending) => None,
         RunEnd::Failed(_) | RunEnd::Unreadable(_) => Some(AttemptOutcome::Failed),
         RunEnd::Panicked(_) => Some(AttemptOutcome::Panicked),
         RunEnd::TimedOut(_) => Some(AttemptOutcome::TimedOut),
         RunEnd::Done | RunEnd::OtherShape { .. } | RunEnd::UnknownType { .. } | RunEnd::ShutDown => None,
     }
+}
+
+fn is_snooze(ending: &RunEnd) -> bool {
+    matches!(ending, RunEnd::Failed(failure) if matches!(failure.kind, FailureKind::Snooze(_)))
 }

@@ -148,7 +148,7 @@ impl Monitor {
                 Some(limit) => RunEnd::TimedOut(limit),
                 None => RunEnd::Panicked("in the worker, outside of its handler".to_owned()),
             };
-            let took = timeout.unwrap_or_default();
+            let took = timeout.unwrap_or_else(|| running.ran_for(now));
             let disposition = running.decide(now, ending, stopping, took);
             let result = match running.carry_out(&mut *consumer, &disposition) {
                 Err(error) if error.is_transient() => {
@@ -220,7 +220,7 @@ impl Monitor {
     /// are left.
     fn give_back_all(&self, consumer: &mut dyn Consumer, all: &mut Vec<InFlightJob>) -> bool {
         let now = self.shared.clock.now();
-        let decided = all.iter_mut().map(|running| running.decide(now, RunEnd::ShutDown, true, Duration::ZERO));
+        let decided = all.iter_mut().map(|running| running.decide(now, RunEnd::ShutDown, true, running.ran_for(now)));
         let decided: Vec<_> = decided.collect();
         let mut settlements: Vec<_> = all
             .iter_mut()
@@ -231,7 +231,7 @@ impl Monitor {
         for ((running, disposition), result) in std::mem::take(all).into_iter().zip(&decided).zip(results) {
             match result {
                 Err(error) if error.is_transient() => all.push(running),
-                result => self.shared.record(&running, disposition, &result, Duration::ZERO),
+                result => self.shared.record(&running, disposition, &result, running.ran_for(now)),
             }
         }
         if !all.is_empty() {

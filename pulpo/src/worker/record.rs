@@ -48,7 +48,7 @@ impl Shared {
         let InFlightJob { lease, request_type, queue, attempt: state, .. } = job;
         let (id, request_type, attempt) = (lease.id.as_str(), &**request_type, state.failed.saturating_add(1));
         // Formatted only if a log takes it: most jobs are done at a level that no log shows.
-        let took = || field::display(rough(took));
+        let took = || job.handler_called.then(|| field::display(rough(took)));
         match (result, disposition) {
             (Err(QueueError::Cancelled { .. }), _) => {
                 let what_to_do = "cancelled, and buried: run it after all with `kick`";
@@ -66,8 +66,12 @@ impl Shared {
                 let why = "deleted unprocessed: its expiration has passed";
                 tracing::warn!(id, request_type, queue, expiration, "{why}");
             }
-            (Ok(()), Disposition::Rollback { delay, reason, .. }) => {
+            (Ok(()), Disposition::Rollback { delay, reason, counted }) => {
                 let (again_in, reason) = (field::display(rough(*delay)), self.shown(reason));
+                if job.snoozed && !*counted {
+                    tracing::info!(id, request_type, attempt, queue, took = took(), reason, again_in, "snoozed");
+                    return;
+                }
                 tracing::warn!(id, request_type, attempt, queue, took = took(), reason, again_in, "put back");
             }
             (Ok(()), Disposition::LeaveToOthers { delay, reason }) => {

@@ -41,6 +41,15 @@ fn busy(_: Busy, context: &pulpo::Context) -> pulpo::Outcome {
     if context.attempt() < 3 { Err(pulpo::snooze(Duration::from_millis(1))) } else { Ok(()) }
 }
 
+/// Waits for something else, in vain.
+#[derive(Debug, Serialize, Deserialize)]
+struct Snooze {}
+
+#[pulpo::handler("snooze")]
+fn snooze(_: Snooze) -> pulpo::Outcome {
+    Err(pulpo::snooze(Duration::from_secs(3600)))
+}
+
 /// Writes one line in one write, so that lines of several processes do not mix.
 fn write_down(what: &str) -> pulpo::Outcome {
     let file = std::env::var("RECORD")?;

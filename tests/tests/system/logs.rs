@@ -1,6 +1,7 @@
 //! The log of a worker: each line identifies its job, and no line contains a body.
 
 use pulpo_tests::program::Sandbox;
+use pulpo_tests::wait::until;
 use serde_json::Value;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_operator_worker");
@@ -195,4 +196,27 @@ fn the_banner_shows_on_a_terminal_or_when_it_is_asked_for() {
         assert_eq!(text.contains(r"| |_"), shown, "{text}");
         assert!(text.contains("\u{1b}["), "colours: {text}");
     }
+}
+
+/// The program with a handler that snoozes.
+const SNOOZING: &str = env!("CARGO_BIN_EXE_long_lease_worker");
+
+#[test]
+fn a_snooze_is_no_warning_and_only_a_run_has_a_duration() {
+    let place = Sandbox::new();
+    let said = place.run(SNOOZING, &["publish", "snooze", "--body", "{}"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    publish(&place, "talk", "\"for another program\"");
+    let worker = place.start_with_log(place.command(SNOOZING, &["work", "--log-format", "json"]), "log");
+    let says = |what: &str| place.log_named("log").contains(what);
+    until("one is snoozed, and one is left to others", || says("snoozed") && says("put back"));
+    worker.signal("TERM");
+    assert_eq!(worker.end(), 0);
+    let lines = json_lines(&place.log_named("log"));
+    let snoozed = line(&lines, "snoozed");
+    assert_eq!((&snoozed["level"], &snoozed["request_type"]), (&"INFO".into(), &"snooze".into()));
+    assert!(snoozed["took"].is_string() && snoozed["again_in"].is_string(), "{snoozed}");
+    let put_back = line(&lines, "put back");
+    assert_eq!((&put_back["level"], &put_back["request_type"]), (&"WARN".into(), &"talk".into()));
+    assert_eq!(put_back.get("took"), None, "{put_back}");
 }
