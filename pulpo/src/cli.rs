@@ -240,7 +240,14 @@ pub fn main(program: Program) -> ExitCode {
 /// Adds to the error of an unknown command which one does what the word means elsewhere.
 fn with_hint(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return error };
+    // With a subcommand, the usage names it.
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let of = ["schedule", "spool"].into_iter().find(|name| usage.contains(&format!(" {name} ")));
+    let lists = matches!(word.as_str(), "list" | "ls" | "show" | "status" | "info");
     let hint = match word.as_str() {
+        _ if of == Some("schedule") && lists => "`schedule` alone lists the schedules",
+        _ if of == Some("spool") && lists => "`spool` alone lists what is in it",
+        _ if of.is_some() => return error,
         "status" | "history" | "logs" | "log" | "show" | "info" | "inspect" => {
             "`peek ID` shows a message with its state, its history and its last error"
         }

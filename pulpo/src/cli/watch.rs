@@ -78,6 +78,12 @@ struct Seen {
 type Looked = BTreeMap<(MessageId, u32), Seen>;
 
 pub(super) fn run(pulpo: &Pulpo, arguments: &WatchArguments, out: &mut dyn Write) -> Done {
+    if pulpo.queue().workers().is_none() {
+        return Err(QueueError::Unsupported(
+            "say which jobs run: it does not know its workers (`stats --watch` shows its numbers)",
+        )
+        .into());
+    }
     let mut before: Option<Looked> = None;
     let mut others = Others::default();
     names::warn(pulpo, &wanted(arguments));

@@ -96,6 +96,12 @@ fn the_words_of_other_programs_lead_to_the_right_command() {
         let said = refused(&place, 2, &[word]);
         assert!(said.contains(&format!("unrecognized subcommand '{word}'")) && said.contains(hint), "{said}");
     }
+    for (word, hint) in [(["schedule", "status"], "`schedule` alone lists"), (["spool", "list"], "`spool` alone lists")]
+    {
+        let said = refused(&place, 2, &word);
+        assert!(said.contains(hint) && !said.contains("peek"), "{said}");
+    }
+    assert!(!refused(&place, 2, &["schedule", "logs"]).contains("peek"), "it is not about a message");
     well(&place, &["publish", "echo", "--payload", "x"]);
     well(&place, &["cancel", "1"]);
     assert_eq!(well(&place, &["retry", "1"]), "kicked 1\n");

@@ -141,7 +141,11 @@ fn a_queue_that_does_not_know_its_workers_says_so() {
     publish(&place, OPERATOR, &["note", "--payload", "x"]);
     let said = place.run(OPERATOR, &["watch"]);
     assert_eq!((said.code, said.out.as_str()), (1, ""));
-    assert!(said.err.starts_with("error: ") && said.err.contains("workers"), "{}", said.err);
+    assert!(
+        said.err.starts_with("error: this queue cannot say which jobs run: it does not know its workers"),
+        "{}",
+        said.err
+    );
     let said = place.run(OPERATOR, &["watch", "--interval", "1ms"]);
     assert!(said.code == 2 && said.err.contains("expected at least 100ms"), "{}", said.err);
 }
