@@ -120,6 +120,22 @@ fn with_an_error_type(setup: &Expr) -> Expr {
     setup
 }
 
+/// Returns the word `async` of a closure that returns a future.
+fn async_word(setup: &Expr) -> Option<Token![async]> {
+    match setup {
+        // As `macro_rules` hands it on.
+        Expr::Group(group) => async_word(&group.expr),
+        Expr::Closure(ExprClosure { asyncness: Some(word), .. }) => Some(*word),
+        Expr::Closure(ExprClosure { body, .. }) => async_word(body),
+        Expr::Async(block) => Some(block.async_token),
+        Expr::Block(block) => match block.block.stmts.last() {
+            Some(Stmt::Expr(last, None)) => async_word(last),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Checks for the word `return`.
 fn returns(tokens: TokenStream) -> bool {
     tokens.into_iter().any(|token| match token {
@@ -198,7 +214,13 @@ fn part(input: ParseStream<'_>, parts: &mut Parts, given: &mut Vec<&str>, faults
         return Err(syn::Error::new_spanned(&name, format!("expected `{example}`, got `{known}` without a colon")));
     }
     match *known {
-        "setup" => parts.setup = Some(input.parse()?),
+        "setup" => {
+            let setup = parts.setup.insert(input.parse()?);
+            if let Some(word) = async_word(setup) {
+                let fault = "expected a `setup` that is not async: wait for a future in it with `app.block_on(…)`";
+                faults.at(word, fault);
+            }
+        }
         "jobs" => parts.jobs.extend(list(input, example, faults)?.into_iter().filter_map(|item| {
             let path = Path::parse_mod_style.parse2(item.clone()).map_err(|_| {
                 let fault = format!("expected the path of a module with `#[pulpo::jobs]`, got `{item}`: `{example}`");

@@ -53,8 +53,10 @@ pub(crate) struct Rate {
 /// The number of elements in the longest tuple that serde can serialize.
 const MOST_FIELDS: usize = 16;
 
-const UNIQUE_FOR: [&str; 2] = ["unfinished", "waiting"];
-const ON_DUPLICATE: [&str; 3] = ["keep", "replace", "reject"];
+const UNIQUE_FOR: [(&str, UniqueFor); 2] = [("unfinished", UniqueFor::Unfinished), ("waiting", UniqueFor::Waiting)];
+
+const ON_DUPLICATE: [(&str, OnDuplicate); 3] =
+    [("keep", OnDuplicate::Keep), ("replace", OnDuplicate::Replace), ("reject", OnDuplicate::Reject)];
 
 pub(super) fn unique(written: &Written) -> syn::Result<Unique> {
     match written {
@@ -122,14 +124,11 @@ fn is_field(tokens: &[TokenTree]) -> bool {
 pub(super) fn unique_for(value: TokenStream) -> syn::Result<UniqueFor> {
     let form = "\"unfinished\", \"waiting\" or a time such as \"1h\"";
     let literal = text(&value, form)?;
-    match &*literal.value() {
-        "unfinished" => Ok(UniqueFor::Unfinished),
-        "waiting" => Ok(UniqueFor::Waiting),
-        text if !value::did_you_mean(text, &UNIQUE_FOR).is_empty() => {
-            let advice = value::did_you_mean(text, &UNIQUE_FOR);
-            Err(fault(&literal, format!("expected {form}, got \"{text}\"{advice}")))
-        }
-        text => match value::parse(&literal, text, form)? {
+    let text = literal.value();
+    match known(&UNIQUE_FOR, &text) {
+        Ok(known) => Ok(known),
+        Err(advice) if !advice.is_empty() => Err(fault(&literal, format!("expected {form}, got \"{text}\"{advice}"))),
+        Err(_) => match value::parse(&literal, &text, form)? {
             Duration::ZERO => Err(fault(&literal, "expected a time longer than zero: leave `unique` out")),
             time => Ok(UniqueFor::Time(time)),
         },
@@ -140,16 +139,20 @@ pub(super) fn unique_for(value: TokenStream) -> syn::Result<UniqueFor> {
 pub(super) fn on_duplicate(value: TokenStream) -> syn::Result<(LitStr, OnDuplicate)> {
     let form = "\"keep\", \"replace\" or \"reject\"";
     let literal = text(&value, form)?;
-    let known = match &*literal.value() {
-        "keep" => OnDuplicate::Keep,
-        "replace" => OnDuplicate::Replace,
-        "reject" => OnDuplicate::Reject,
-        other => {
-            let advice = value::did_you_mean(other, &ON_DUPLICATE);
-            return Err(fault(&literal, format!("expected {form}, got \"{other}\"{advice}")));
-        }
-    };
-    Ok((literal, known))
+    let text = literal.value();
+    match known(&ON_DUPLICATE, &text) {
+        Ok(known) => Ok((literal, known)),
+        Err(advice) => Err(fault(&literal, format!("expected {form}, got \"{text}\"{advice}"))),
+    }
+}
+
+/// Returns what the word stands for, or else a question about the one that was probably meant.
+fn known<T: Copy>(words: &[(&str, T)], word: &str) -> Result<T, String> {
+    let known = words.iter().find(|(known, _)| *known == word);
+    known.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|(known, _)| *known).collect();
+        value::did_you_mean(word, &words)
+    })
 }
 
 pub(super) fn rate(value: TokenStream) -> syn::Result<Rate> {

@@ -1,0 +1,9 @@
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Ping;
+
+#[pulpo::handler("ping")]
+fn ping(_: Ping) {}
+
+pulpo::main! { setup: async |app| app.state(5u8) }
+
+//~ async => wait for a future in it with `app.block_on(…)`
