@@ -358,9 +358,8 @@ fn hold_answers(client: &TcpStream, server: &TcpStream, holding: &Arc<AtomicBool
 /// all that the server says after it on the same connection, never arrive.
 #[derive(Debug)]
 pub struct WithholdingProxy {
-    port: u16,
+    acceptor: Acceptor,
     withheld: mpsc::Receiver<()>,
-    over: Arc<AtomicBool>,
 }
 
 impl WithholdingProxy {
@@ -370,29 +369,15 @@ impl WithholdingProxy {
     /// Panics if it cannot listen.
     #[must_use]
     pub fn start(upstream: u16, word: &'static str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let (tell, withheld) = mpsc::channel();
-        let port = listener.local_addr().expect("its address").port();
-        let proxy = Self { port, withheld, over: Arc::default() };
-        let over = proxy.over.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, upstream));
-                if let (Ok(client), Ok(server)) = (client, server) {
-                    withhold(&client, &server, word, &tell);
-                }
-            }
-        });
-        proxy
+        let acceptor = Acceptor::between(upstream, move |client, server| withhold(client, server, word, &tell));
+        Self { acceptor, withheld }
     }
 
     /// Returns the port on which it listens, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.acceptor.port
     }
 
     /// Waits until the answer has come and was withheld.
@@ -404,21 +389,8 @@ impl WithholdingProxy {
     }
 }
 
-impl Drop for WithholdingProxy {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        // Wake the accepting thread.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-    }
-}
-
 fn withhold(client: &TcpStream, server: &TcpStream, word: &'static str, tell: &mpsc::Sender<()>) {
-    let clones = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
-    let (Some((mut asks, mut to_server)), Some((mut to_client, mut says))) = (clones(), clones()) else { return };
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut asks, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Both);
-    });
+    let Some((mut says, mut to_client)) = forward_questions(client, server) else { return };
     let tell = tell.clone();
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -433,6 +405,17 @@ fn withhold(client: &TcpStream, server: &TcpStream, word: &'static str, tell: &m
         }
         let _ = to_client.shutdown(Shutdown::Both);
     });
+}
+
+/// Forwards what the client sends, on a thread. Returns where the answers come from, and where they go.
+fn forward_questions(client: &TcpStream, server: &TcpStream) -> Option<(TcpStream, TcpStream)> {
+    let (mut asks, mut to_server) = (client.try_clone().ok()?, server.try_clone().ok()?);
+    let (says, to_client) = (server.try_clone().ok()?, client.try_clone().ok()?);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut asks, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Both);
+    });
+    Some((says, to_client))
 }
 
 /// Forwards connections to a server until it is dropped, and changes the text of its answers.
@@ -460,12 +443,7 @@ impl RewritingProxy {
 }
 
 fn forward_rewritten(client: &TcpStream, server: &TcpStream, rewrite: fn(&str) -> String) {
-    let clones = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
-    let (Some((mut asks, mut to_server)), Some((mut to_client, mut says))) = (clones(), clones()) else { return };
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut asks, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Both);
-    });
+    let Some((mut says, mut to_client)) = forward_questions(client, server) else { return };
     std::thread::spawn(move || {
         let mut buffer = [0; 16 * 1024];
         while let Ok(count @ 1..) = says.read(&mut buffer) {
@@ -503,12 +481,7 @@ impl CuttingProxy {
 }
 
 fn forward_until(client: &TcpStream, server: &TcpStream, word: &'static str) {
-    let clones = || Some((client.try_clone().ok()?, server.try_clone().ok()?));
-    let (Some((mut asks, mut to_server)), Some((mut to_client, mut says))) = (clones(), clones()) else { return };
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut asks, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Both);
-    });
+    let Some((mut says, mut to_client)) = forward_questions(client, server) else { return };
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
         // The end of what was said, since the word may arrive in parts.
