@@ -75,7 +75,8 @@ fn a_client_of_any_language_publishes_in_its_own_transaction() {
     for (wrong, expected) in [
         ("publish('')", "expected a request type"),
         ("publish('x', '{}', '[]')", "expected a JSON object as header"),
-        ("publish('x', '{}', '{}', queue => '')", "expected the name of a queue"),
+        ("publish('x', '{}', '{}', queue => '')", "expected the name of a queue, got an empty string"),
+        (r#"publish('x', '{}', '{"unique_key": ""}')"#, "expected a key, got an empty string"),
         ("publish('x', '{}', '{}', queue => E'a\\nb')", "without line feeds"),
         (r#"publish('x', '{}', '{"delay": "infinity"}')"#, "expected a time such as"),
         (r#"publish('x', '{}', '{"delay": "290000-01-01"}')"#, "expected a time such as"),

@@ -35,7 +35,7 @@ BEGIN
     SELECT * INTO known FROM SCHEMA.route WHERE route.request_type = publish_job.request_type;
     target := coalesce(publish_job.queue, known.queue, 'pulpo');
     IF target = '' THEN
-        RAISE EXCEPTION 'expected the name of a queue, got an empty text' USING ERRCODE = 'invalid_parameter_value';
+        RAISE EXCEPTION 'expected the name of a queue, got an empty string' USING ERRCODE = 'invalid_parameter_value';
     ELSIF octet_length(target) > 500 OR strpos(target, chr(10)) > 0 THEN
         RAISE EXCEPTION 'expected the name of a queue of 500 bytes at most, without line feeds, got %', left(target, 50)
             USING ERRCODE = 'invalid_parameter_value';
@@ -71,7 +71,7 @@ BEGIN
         unique_for := coalesce(given->>'unique_for', 'unfinished');
         duplicate := coalesce(given->>'on_duplicate', 'keep');
         IF key = '' THEN
-            RAISE EXCEPTION '`unique_key`: expected a key, got an empty text' USING ERRCODE = 'invalid_parameter_value';
+            RAISE EXCEPTION '`unique_key`: expected a key, got an empty string' USING ERRCODE = 'invalid_parameter_value';
         END IF;
         -- A longer key is replaced by its hash, because of the index.
         IF octet_length(key) > 200 THEN
