@@ -87,7 +87,7 @@ macro_rules! __with_conformance_cases {
                 several_queues_are_served_in_one_order
                 queues_not_watched_are_left_alone
                 a_batch_keeps_its_order_and_has_an_id_each
-                nothing_to_enqueue_is_no_error
+                enqueuing_nothing_is_not_an_error
                 an_atomic_batch_is_stored_whole_or_not_at_all
             }
             leases {
@@ -105,18 +105,18 @@ macro_rules! __with_conformance_cases {
                 touch_renews_a_lease
                 touch_says_which_of_several_leases_are_lost
                 follow_ups_of_a_job_are_kept_with_its_commit
-                nothing_follows_from_a_run_that_has_lost_its_lease
-                a_commit_that_brings_messages_is_never_deferred
+                a_run_that_has_lost_its_lease_publishes_no_follow_ups
+                a_commit_with_follow_ups_is_never_deferred
                 one_consumer_holds_several_leases
                 consumers_never_share_a_message
-                a_consumer_that_goes_loses_its_leases
+                the_leases_of_a_dropped_consumer_end
             }
             attempts {
-                a_first_delivery_tells_all
+                a_first_delivery_is_complete
                 a_counted_rollback_is_an_attempt
                 a_rollback_with_delay_waits
                 the_longest_wait_ends_at_a_time_that_can_be_written
-                a_rollback_that_does_not_count_is_no_attempt
+                an_uncounted_rollback_is_not_an_attempt
                 a_lost_lease_is_a_lost_attempt
                 a_buried_message_stays_until_it_is_kicked
                 a_kicked_message_has_all_its_attempts_again
@@ -127,22 +127,22 @@ macro_rules! __with_conformance_cases {
             inspection {
                 peek_shows_a_message_in_each_state
                 peek_knows_only_ids_of_this_queue
-                delete_takes_all_but_a_reserved_message
+                delete_spares_reserved_messages
                 delete_picks_what_the_filter_says
                 list_picks_what_the_filter_says
-                list_goes_on_where_it_ended
+                a_list_continues_after_its_last_message
                 list_picks_by_age_and_reason
-                ages_go_by_when_a_message_came_into_its_state
+                an_age_counts_from_the_last_change_of_state
                 stats_count_by_state
                 stats_of_some_queues_leave_out_the_others
-                totals_tell_what_has_come_and_gone
+                totals_count_published_and_finished_messages
                 kick_picks_what_the_filter_says
                 kick_leaves_alone_what_is_not_buried
                 a_list_says_how_many_it_does_not_show
             }
             imports {
                 an_imported_message_keeps_its_past
-                an_import_takes_all_or_none
+                an_import_is_all_or_nothing
             }
             past {
                 a_failed_run_leaves_a_line
@@ -171,24 +171,24 @@ macro_rules! __with_conformance_cases {
             picks {
                 a_type_that_must_wait_stays_in_its_order
                 a_queue_that_must_wait_stays_in_its_order
-                of_a_single_type_one_message_is_leased
-                of_a_single_queue_one_message_is_leased
+                a_type_taken_singly_is_not_leased_ahead
+                a_queue_taken_singly_is_not_leased_ahead
             }
             outboxes {
-                a_row_of_an_outbox_is_taken_once
+                a_row_of_an_outbox_is_enqueued_once
                 a_message_is_found_by_the_number_of_its_row
             }
             schedules {
                 a_queue_keeps_schedules_or_says_that_it_does_not
                 a_step_settles_and_publishes
                 an_entry_is_made_once
-                a_step_from_another_time_does_nothing
-                of_many_workers_one_publishes_an_occurrence
+                a_step_that_another_worker_took_does_nothing
+                one_of_many_workers_publishes_an_occurrence
                 an_occurrence_is_left_out_while_the_one_before_is_unfinished
                 a_finished_or_buried_occurrence_does_not_hold_up_the_next
                 a_time_that_two_entries_share_is_one_occurrence
                 a_paused_schedule_is_not_caught_up
-                entries_without_a_worker_for_long_are_forgotten
+                entries_that_no_worker_has_had_for_long_are_forgotten
                 a_time_that_was_published_elsewhere_is_noted
                 an_occurrence_ends_a_wait
                 an_occurrence_that_is_unique_is_published_once
@@ -209,7 +209,7 @@ macro_rules! __with_conformance_cases {
                 a_unique_key_has_one_message
                 a_long_key_has_one_message
                 a_key_is_taken_until_its_job_is_finished
-                a_key_that_waits_is_free_when_the_run_starts
+                a_waiting_key_is_free_once_the_run_starts
                 a_message_that_is_unique_while_it_waits_is_not_leased_ahead
                 a_key_for_a_time_outlives_its_message
                 a_waiting_message_is_replaced
@@ -217,38 +217,38 @@ macro_rules! __with_conformance_cases {
                 a_rejected_message_refuses_its_batch
                 a_batch_keeps_the_first_of_each_key
                 a_retry_waits_beside_a_newer_message
-                a_run_that_dies_never_blocks_its_key
+                a_run_whose_worker_dies_does_not_block_its_key
                 a_kick_leaves_a_message_whose_key_is_taken
                 follow_ups_of_a_job_are_unique_too
                 an_expired_message_does_not_keep_its_key
-                producers_at_the_same_moment_publish_one
+                of_simultaneous_producers_one_publishes
                 a_message_without_a_key_is_never_a_duplicate
                 batches_with_the_same_keys_never_stop_each_other
-                a_key_is_any_text
+                any_text_can_be_a_unique_key
             }
             limits {
                 a_rate_bounds_the_starts_in_any_period
                 a_limited_message_hides_nothing_behind_it
                 a_limit_bounds_the_running_jobs
                 a_queue_that_is_named_twice_counts_once
-                a_holder_that_dies_lets_go
-                a_full_key_hides_no_other_key
-                messages_without_a_key_are_one_key
-                several_limits_all_hold
+                a_dead_worker_frees_its_limit
+                a_key_at_its_limit_does_not_hide_other_keys
+                messages_without_a_key_share_one_limit
+                several_limits_hold_together
                 the_names_of_a_handler_share_its_limits
                 a_batch_is_one_run_and_as_many_starts_as_messages
                 nothing_is_leased_ahead_beyond_a_limit
                 a_type_is_held_back_for_a_time
                 a_key_is_held_back_alone
-                thousands_of_keys_wait_behind_a_full_one
-                limits_of_a_key_and_of_the_queue_are_used_up_together
-                a_key_behind_hundreds_that_are_used_up_starts
-                a_limit_key_is_any_text
-                a_rate_is_used_up_whatever_is_unique
+                a_key_at_its_limit_does_not_hide_thousands_behind_it
+                limits_of_keys_and_of_the_queue_hold_together
+                a_key_behind_hundreds_at_their_limits_starts
+                any_text_can_be_a_limit_key
+                a_rate_holds_with_and_without_unique_keys
                 a_rate_of_many_starts_is_kept
                 the_longest_period_is_kept
                 workers_that_know_a_handler_by_other_names_share_its_rate
-                a_message_that_does_not_run_is_no_start
+                a_message_that_does_not_run_is_not_a_start
                 a_message_leased_ahead_and_given_back_is_not_a_start
             }
             cancels {
@@ -257,29 +257,29 @@ macro_rules! __with_conformance_cases {
                 a_cancelled_run_is_buried_however_it_ends
                 a_deferred_commit_does_not_count_if_the_job_was_cancelled
                 a_worker_learns_which_of_its_runs_are_cancelled
-                a_renewal_does_not_take_a_mark_away
+                a_renewal_keeps_the_mark_of_a_cancelled_run
                 a_cancelled_run_whose_lease_ends_never_runs_again
                 a_message_given_back_unrun_is_buried_if_it_was_cancelled
                 a_cancelled_message_can_be_kicked
                 a_kick_ends_the_delay_of_a_cancelled_message
                 a_cancelled_message_frees_its_key
-                a_cancelled_run_lets_go_of_its_limit
-                of_a_cancel_and_a_commit_one_wins
+                a_cancelled_run_frees_its_limit
+                either_a_cancel_or_a_commit_wins
             }
             workers {
                 a_worker_is_listed_while_it_works
                 a_worker_is_listed_with_what_it_runs
                 a_message_that_is_only_leased_ahead_does_not_count_as_running
-                a_cancelled_run_is_shown_as_such
+                a_cancelled_run_is_listed_as_cancelled
                 progress_is_shown_while_a_run_lasts
                 progress_ends_with_a_lease_that_is_lost
             }
             waiting {
                 a_dequeue_without_wait_returns_at_once
                 an_interrupt_ends_a_wait
-                an_interrupt_is_for_the_next_wait_too
+                an_interrupt_ends_the_next_wait_too
                 an_enqueue_ends_a_wait
-                messages_of_async_code_are_kept_and_end_a_wait
+                an_async_enqueue_keeps_messages_and_ends_a_wait
             }
         }
     };

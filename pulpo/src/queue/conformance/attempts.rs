@@ -10,7 +10,7 @@ use super::steps::{
 };
 use crate::queue::{Delivery, Edit, Edited, Filter, MessageState, Settlement};
 
-pub(super) fn a_first_delivery_tells_all(harness: &dyn Harness) {
+pub(super) fn a_first_delivery_is_complete(harness: &dyn Harness) {
     let id = harness.put(ttr(message("new"), 90 * SECOND));
     let delivery = harness.consumer().take();
     assert_eq!(delivery.lease.id, id);
@@ -65,7 +65,7 @@ pub(super) fn the_longest_wait_ends_at_a_time_that_can_be_written(harness: &dyn 
     }
 }
 
-pub(super) fn a_rollback_that_does_not_count_is_no_attempt(harness: &dyn Harness) {
+pub(super) fn an_uncounted_rollback_is_not_an_attempt(harness: &dyn Harness) {
     harness.put(message("interrupted"));
     let mut consumer = harness.consumer();
     let first = consumer.take();

@@ -185,7 +185,7 @@ pub(super) fn a_worker_learns_which_of_its_runs_are_cancelled(harness: &dyn Harn
     assert_eq!(follow(&[&theirs]), std::slice::from_ref(&theirs));
 }
 
-pub(super) fn a_renewal_does_not_take_a_mark_away(harness: &dyn Harness) {
+pub(super) fn a_renewal_keeps_the_mark_of_a_cancelled_run(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }
@@ -300,7 +300,7 @@ pub(super) fn a_cancelled_message_frees_its_key(harness: &dyn Harness) {
     assert_eq!(publish("new").publication, Publication::New);
 }
 
-pub(super) fn a_cancelled_run_lets_go_of_its_limit(harness: &dyn Harness) {
+pub(super) fn a_cancelled_run_frees_its_limit(harness: &dyn Harness) {
     if !cancels(harness) || !harness.queue().capabilities().limits {
         return;
     }
@@ -319,7 +319,7 @@ pub(super) fn a_cancelled_run_lets_go_of_its_limit(harness: &dyn Harness) {
     assert_eq!(text(&after), "waits");
 }
 
-pub(super) fn of_a_cancel_and_a_commit_one_wins(harness: &dyn Harness) {
+pub(super) fn either_a_cancel_or_a_commit_wins(harness: &dyn Harness) {
     if !cancels(harness) {
         return;
     }

@@ -64,7 +64,7 @@ pub(super) fn an_imported_message_keeps_its_past(harness: &dyn Harness) {
     assert_eq!(texts, ["buried", "tried"]);
 }
 
-pub(super) fn an_import_takes_all_or_none(harness: &dyn Harness) {
+pub(super) fn an_import_is_all_or_nothing(harness: &dyn Harness) {
     let Some(import) = harness.queue().import() else { return };
     if !harness.queue().capabilities().unique_keys {
         return;

@@ -57,7 +57,7 @@ pub(super) fn peek_knows_only_ids_of_this_queue(harness: &dyn Harness) {
     }
 }
 
-pub(super) fn delete_takes_all_but_a_reserved_message(harness: &dyn Harness) {
+pub(super) fn delete_spares_reserved_messages(harness: &dyn Harness) {
     let ([ready, delayed, reserved, buried], mut consumer) = one_in_each_state(harness);
     let delete = |id: &MessageId| harness.queue().delete(&everything().id(id.clone())).expect("delete");
     for id in [&ready, &delayed, &buried] {
@@ -114,7 +114,7 @@ pub(super) fn list_picks_what_the_filter_says(harness: &dyn Harness) {
     assert_eq!(list(everything().ids(order.map(Clone::clone))), of(&order));
 }
 
-pub(super) fn list_goes_on_where_it_ended(harness: &dyn Harness) {
+pub(super) fn a_list_continues_after_its_last_message(harness: &dyn Harness) {
     let mut all: Vec<_> = (0..12).map(|_| harness.put(message("x"))).collect();
     all.reverse();
     let mut seen = Vec::new();
@@ -166,7 +166,7 @@ pub(super) fn list_picks_by_age_and_reason(harness: &dyn Harness) {
     assert_eq!(harness.queue().kick(&everything().published_before(middle)).expect("kick"), 2 - known);
 }
 
-pub(super) fn ages_go_by_when_a_message_came_into_its_state(harness: &dyn Harness) {
+pub(super) fn an_age_counts_from_the_last_change_of_state(harness: &dyn Harness) {
     let mut consumer = harness.consumer();
     let published = harness.now();
     // Each is published first, and reaches its state later.
@@ -270,7 +270,7 @@ pub(super) fn stats_of_some_queues_leave_out_the_others(harness: &dyn Harness) {
     assert_eq!(stats(&[]), []);
 }
 
-pub(super) fn totals_tell_what_has_come_and_gone(harness: &dyn Harness) {
+pub(super) fn totals_count_published_and_finished_messages(harness: &dyn Harness) {
     let totals = || {
         let totals = harness.queue().stats().expect("stats").totals;
         totals.iter().fold((0, 0), |all, one| (all.0 + one.published, all.1 + one.finished))

@@ -235,7 +235,7 @@ pub(super) fn consumers_never_share_a_message(harness: &dyn Harness) {
     assert!(harness.queue().list(&Filter::all()).expect("list").is_empty());
 }
 
-pub(super) fn a_consumer_that_goes_loses_its_leases(harness: &dyn Harness) {
+pub(super) fn the_leases_of_a_dropped_consumer_end(harness: &dyn Harness) {
     harness.put(ttr(message("orphan"), SECOND));
     let mut gone = harness.consumer();
     gone.take();
@@ -268,7 +268,7 @@ pub(super) fn follow_ups_of_a_job_are_kept_with_its_commit(harness: &dyn Harness
     assert_eq!(drain(&mut consumer), ["second", "third"]);
 }
 
-pub(super) fn nothing_follows_from_a_run_that_has_lost_its_lease(harness: &dyn Harness) {
+pub(super) fn a_run_that_has_lost_its_lease_publishes_no_follow_ups(harness: &dyn Harness) {
     let (mut late, old) = lost(harness);
     let mut other = harness.consumer();
     let new = other.take();
@@ -282,7 +282,7 @@ pub(super) fn nothing_follows_from_a_run_that_has_lost_its_lease(harness: &dyn H
     assert_eq!(drain(&mut other), [""; 0]);
 }
 
-pub(super) fn a_commit_that_brings_messages_is_never_deferred(harness: &dyn Harness) {
+pub(super) fn a_commit_with_follow_ups_is_never_deferred(harness: &dyn Harness) {
     let id = harness.put(message("first"));
     let mut consumer = harness.consumer();
     let first = consumer.take();

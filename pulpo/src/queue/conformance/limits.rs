@@ -167,7 +167,7 @@ pub(super) fn a_limit_bounds_the_running_jobs(harness: &dyn Harness) {
     commit(&mut consumers[0], &running);
 }
 
-pub(super) fn a_holder_that_dies_lets_go(harness: &dyn Harness) {
+pub(super) fn a_dead_worker_frees_its_limit(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -183,7 +183,7 @@ pub(super) fn a_holder_that_dies_lets_go(harness: &dyn Harness) {
     assert_eq!(work(&mut consumer, &filter), "two");
 }
 
-pub(super) fn a_full_key_hides_no_other_key(harness: &dyn Harness) {
+pub(super) fn a_key_at_its_limit_does_not_hide_other_keys(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -218,7 +218,7 @@ pub(super) fn a_full_key_hides_no_other_key(harness: &dyn Harness) {
     }
 }
 
-pub(super) fn messages_without_a_key_are_one_key(harness: &dyn Harness) {
+pub(super) fn messages_without_a_key_share_one_limit(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -230,7 +230,7 @@ pub(super) fn messages_without_a_key_are_one_key(harness: &dyn Harness) {
     nothing(&mut consumer, &filter);
 }
 
-pub(super) fn several_limits_all_hold(harness: &dyn Harness) {
+pub(super) fn several_limits_hold_together(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -362,7 +362,7 @@ pub(super) fn a_key_is_held_back_alone(harness: &dyn Harness) {
     assert_eq!(consumer.work(), "1");
 }
 
-pub(super) fn a_limit_key_is_any_text(harness: &dyn Harness) {
+pub(super) fn any_text_can_be_a_limit_key(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -402,7 +402,7 @@ fn start_all(consumer: &mut BoxedConsumer, filter: &DequeueFilter) -> usize {
     count
 }
 
-pub(super) fn a_rate_is_used_up_whatever_is_unique(harness: &dyn Harness) {
+pub(super) fn a_rate_holds_with_and_without_unique_keys(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -472,7 +472,7 @@ pub(super) fn workers_that_know_a_handler_by_other_names_share_its_rate(harness:
     }
 }
 
-pub(super) fn a_message_that_does_not_run_is_no_start(harness: &dyn Harness) {
+pub(super) fn a_message_that_does_not_run_is_not_a_start(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -524,7 +524,7 @@ pub(super) fn a_message_leased_ahead_and_given_back_is_not_a_start(harness: &dyn
     assert_eq!(start_all(&mut harness.consumer(), &filter), 100);
 }
 
-pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {
+pub(super) fn a_key_at_its_limit_does_not_hide_thousands_behind_it(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -558,7 +558,7 @@ pub(super) fn thousands_of_keys_wait_behind_a_full_one(harness: &dyn Harness) {
     assert_eq!((waits[0].state, waits[0].attempts), (MessageState::Ready, 0));
 }
 
-pub(super) fn limits_of_a_key_and_of_the_queue_are_used_up_together(harness: &dyn Harness) {
+pub(super) fn limits_of_keys_and_of_the_queue_hold_together(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }
@@ -587,7 +587,7 @@ pub(super) fn limits_of_a_key_and_of_the_queue_are_used_up_together(harness: &dy
     );
 }
 
-pub(super) fn a_key_behind_hundreds_that_are_used_up_starts(harness: &dyn Harness) {
+pub(super) fn a_key_behind_hundreds_at_their_limits_starts(harness: &dyn Harness) {
     if !keeps_limits(harness) {
         return;
     }

@@ -89,7 +89,7 @@ pub(super) fn a_batch_keeps_its_order_and_has_an_id_each(harness: &dyn Harness) 
     consumer.nothing();
 }
 
-pub(super) fn nothing_to_enqueue_is_no_error(harness: &dyn Harness) {
+pub(super) fn enqueuing_nothing_is_not_an_error(harness: &dyn Harness) {
     assert!(harness.queue().enqueue(Vec::new()).expect("enqueue").is_empty());
 }
 

@@ -18,7 +18,7 @@ fn known(harness: &dyn Harness) -> Option<&dyn OutboxIds> {
     known
 }
 
-pub(super) fn a_row_of_an_outbox_is_taken_once(harness: &dyn Harness) {
+pub(super) fn a_row_of_an_outbox_is_enqueued_once(harness: &dyn Harness) {
     let Some(known) = known(harness) else { return };
     let first = harness.put(row("one", "1/a"));
     assert_eq!(harness.put(row("again", "1/a")), first);

@@ -49,7 +49,7 @@ pub(super) fn a_queue_that_must_wait_stays_in_its_order(harness: &dyn Harness) {
     assert_order(harness, &come(&mut *consumer, &DequeueFilter::all().except_queue("third")), &["a", "c"]);
 }
 
-pub(super) fn of_a_single_type_one_message_is_leased(harness: &dyn Harness) {
+pub(super) fn a_type_taken_singly_is_not_leased_ahead(harness: &dyn Harness) {
     if !harness.queue().capabilities().picks_types {
         return;
     }
@@ -67,7 +67,7 @@ pub(super) fn of_a_single_type_one_message_is_leased(harness: &dyn Harness) {
     assert_eq!(drained(&mut *one, &filter), ["c"]);
 }
 
-pub(super) fn of_a_single_queue_one_message_is_leased(harness: &dyn Harness) {
+pub(super) fn a_queue_taken_singly_is_not_leased_ahead(harness: &dyn Harness) {
     if !harness.queue().capabilities().picks_queues {
         return;
     }

@@ -92,7 +92,7 @@ pub(super) fn an_entry_is_made_once(harness: &dyn Harness) {
     assert_eq!(schedules.entry("report", "every 1s").map(|entry| entry.settled), Some(start));
 }
 
-pub(super) fn a_step_from_another_time_does_nothing(harness: &dyn Harness) {
+pub(super) fn a_step_that_another_worker_took_does_nothing(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     let at = start + TimeDelta::seconds(1);
@@ -108,7 +108,7 @@ pub(super) fn a_step_from_another_time_does_nothing(harness: &dyn Harness) {
     assert_eq!(count(harness), 1);
 }
 
-pub(super) fn of_many_workers_one_publishes_an_occurrence(harness: &dyn Harness) {
+pub(super) fn one_of_many_workers_publishes_an_occurrence(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     begin(store, "every 1s", start);
@@ -212,7 +212,7 @@ pub(super) fn a_paused_schedule_is_not_caught_up(harness: &dyn Harness) {
     assert_eq!(store.read_schedules().expect("read").paused, ["unknown"]);
 }
 
-pub(super) fn entries_without_a_worker_for_long_are_forgotten(harness: &dyn Harness) {
+pub(super) fn entries_that_no_worker_has_had_for_long_are_forgotten(harness: &dyn Harness) {
     let Some(store) = store(harness) else { return };
     let start = whole_second(harness);
     begin(store, "old", start - TimeDelta::days(31));

@@ -119,7 +119,7 @@ pub(super) fn a_key_is_taken_until_its_job_is_finished(harness: &dyn Harness) {
     assert_new(harness, keyed("last", "a"));
 }
 
-pub(super) fn a_key_that_waits_is_free_when_the_run_starts(harness: &dyn Harness) {
+pub(super) fn a_waiting_key_is_free_once_the_run_starts(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }
@@ -295,7 +295,7 @@ pub(super) fn a_retry_waits_beside_a_newer_message(harness: &dyn Harness) {
     assert_new(harness, waiting("third"));
 }
 
-pub(super) fn a_run_that_dies_never_blocks_its_key(harness: &dyn Harness) {
+pub(super) fn a_run_whose_worker_dies_does_not_block_its_key(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }
@@ -398,7 +398,7 @@ pub(super) fn an_expired_message_does_not_keep_its_key(harness: &dyn Harness) {
     assert_ne!(assert_new(harness, waits), second);
 }
 
-pub(super) fn producers_at_the_same_moment_publish_one(harness: &dyn Harness) {
+pub(super) fn of_simultaneous_producers_one_publishes(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }
@@ -469,7 +469,7 @@ pub(super) fn batches_with_the_same_keys_never_stop_each_other(harness: &dyn Har
     assert_eq!(count(harness), 2 * KEYS);
 }
 
-pub(super) fn a_key_is_any_text(harness: &dyn Harness) {
+pub(super) fn any_text_can_be_a_unique_key(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }

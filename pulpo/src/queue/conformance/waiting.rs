@@ -50,7 +50,7 @@ pub(super) fn an_interrupt_ends_a_wait(harness: &dyn Harness) {
     }
 }
 
-pub(super) fn an_interrupt_is_for_the_next_wait_too(harness: &dyn Harness) {
+pub(super) fn an_interrupt_ends_the_next_wait_too(harness: &dyn Harness) {
     let consumer = harness.consumer();
     harness.queue().interrupt();
     let (_, ended) = wait(consumer);
@@ -84,7 +84,7 @@ fn block_on<F: Future + Unpin>(mut future: F) -> F::Output {
     }
 }
 
-pub(super) fn messages_of_async_code_are_kept_and_end_a_wait(harness: &dyn Harness) {
+pub(super) fn an_async_enqueue_keeps_messages_and_ends_a_wait(harness: &dyn Harness) {
     let (queue, messages) = (harness.queue(), vec![message("first"), message("second")]);
     let EnqueueAsync::Pending(enqueued) = queue.enqueue_async(messages.clone()) else {
         // A queue that can only block gives the messages back.

@@ -122,7 +122,7 @@ pub(super) fn a_message_that_is_only_leased_ahead_does_not_count_as_running(harn
     workers.remove_worker(1).expect("remove");
 }
 
-pub(super) fn a_cancelled_run_is_shown_as_such(harness: &dyn Harness) {
+pub(super) fn a_cancelled_run_is_listed_as_cancelled(harness: &dyn Harness) {
     let Some(workers) = workers(harness).filter(|_| harness.queue().capabilities().cancels) else { return };
     let mut consumer = harness.consumer();
     workers.report_worker(1, &report("shop", &["conformance"], 1, harness)).expect("report");
