@@ -11,7 +11,7 @@ fn each_picture_is_shrunk_and_other_files_are_buried() {
     let said = place.run(PROGRAM, &[]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.starts_with("published  4 pictures\ndone       3 of them in 3 sizes, "), "{}", said.out);
-    assert!(said.out.contains("buried     1:\n") && said.out.contains("torn.jpg is no picture: "), "{}", said.out);
+    assert!(said.out.contains("buried     1:\n") && said.out.contains("torn.jpg is not a picture: "), "{}", said.out);
     for (name, width, height) in [("sunset", 320, 240), ("octopus", 320, 320), ("lighthouse", 180, 320)] {
         for (size, part) in [(320, 1), (160, 2)] {
             let file = place.path(&format!("thumbnails-output/{size}/{name}.png"));

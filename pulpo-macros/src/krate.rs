@@ -40,7 +40,7 @@ pub(crate) fn path(written: Option<&syn::Path>, seen: &Seen, faults: &mut Faults
         faults.at(
             &name,
             format!(
-                "expected the path of the crate pulpo, got `{name}`, which is no dependency of this crate: {advice}"
+                "expected the path of the crate pulpo, got `{name}`, which is not a dependency of this crate: {advice}"
             ),
         );
         return known;
@@ -82,7 +82,7 @@ fn once(message: String, seen: &Seen, faults: &mut Faults) -> Option<TokenStream
     None
 }
 
-/// Returns the first name of a path if nothing in this crate can have it: it is no dependency, and no file mentions it.
+/// Returns the first name of a path if nothing in this crate can have it: it is not a dependency, and no file mentions it.
 /// rustc reports it too, but then the job is missing wherever it is used.
 fn unknown(path: &syn::Path) -> Option<Ident> {
     let first = &path.segments.first()?.ident;
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_no_dependency_only_if_all_of_them_are_known() {
+    fn a_name_is_not_a_dependency_only_if_all_of_them_are_known() {
         let of = |name: &str, arguments: &str| {
             let arguments: Vec<_> = arguments.split_whitespace().map(str::to_owned).collect();
             is_no_dependency(name, &arguments)

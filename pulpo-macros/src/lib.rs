@@ -194,7 +194,7 @@ static SEEN: Seen = Seen::new();
 /// fn ingest(lines: Vec<LogLine>) -> Vec<pulpo::Outcome> {
 ///     let one = |line: &LogLine| match line.status {
 ///         100..600 => Ok(()),
-///         other => Err(pulpo::fatal(format!("{other} is no status"))),
+///         other => Err(pulpo::fatal(format!("{other} is not a status"))),
 ///     };
 ///     lines.iter().map(one).collect()
 /// }

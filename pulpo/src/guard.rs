@@ -21,7 +21,7 @@ thread_local! {
     static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `code`, as [`catch`], where a panic is no failure of a job: our panic hook does not log it.
+/// Calls `code`, as [`catch`], where a panic is not the failure of a job: our panic hook does not log it.
 pub(crate) fn catch_quietly<R>(code: impl FnOnce() -> R) -> Result<R, String> {
     let before = IS_QUIET.replace(true);
     let caught = catch(code);

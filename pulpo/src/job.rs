@@ -101,7 +101,7 @@ pub struct ByMacro;
 
 /// Types that can be published as the job `J`: its body, or a [`Message`] with that body and options.
 ///
-/// Publishing functions have this bound only, not `J: Job` beside it. It implies `J: Job`, so a type that is no job
+/// Publishing functions have this bound only, not `J: Job` beside it. It implies `J: Job`, so a type that is not a job
 /// causes one error, on the argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be published as the job `{J}`",

@@ -154,7 +154,7 @@ mod tests {
         let all: Vec<_> = all.map(|(name, _)| *name).collect();
         let words = documentation.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         for word in words.filter(|word| word.starts_with("pulpo_")) {
-            assert!(all.contains(&word), "{word} is no metric");
+            assert!(all.contains(&word), "{word} is not a metric");
         }
     }
 }

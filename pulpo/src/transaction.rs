@@ -268,7 +268,7 @@ pub(crate) type Boxed<'client, R> = Pin<Box<dyn Future<Output = R> + Send + 'cli
     label = "expected `&mut *transaction` of sqlx, or `&mut transaction` of tokio-postgres",
     note = "each client needs the feature of pulpo that has its name: `sqlx-sqlite`, `sqlx-postgres` (sqlx 0.8 and \
             0.9), `tokio-postgres`",
-    note = "a pool is no transaction: begin one with `pool.begin().await`",
+    note = "a pool is not a transaction: begin one with `pool.begin().await`",
     note = "for rusqlite and postgres there is `publish_in`, and for any other client `prepare`"
 )]
 pub trait AsyncSqlClient<Client>: Send {

@@ -71,7 +71,7 @@ fn a_client_of_any_language_publishes_unique_jobs() {
     assert_eq!(place.publish(waits).as_deref(), Ok(id.as_str()));
     let timed = place.publish(r#"{"unique_key": "c", "unique_for": "1h 30m"}"#).expect("new");
     assert_eq!(place.publish(r#"{"unique_key": "c", "unique_for": "1h"}"#).as_deref(), Ok(timed.as_str()));
-    // A number is a key, and null is no key.
+    // A number is a key, and null is not.
     let number = place.publish(r#"{"unique_key": 7}"#).expect("new");
     assert_eq!(place.publish(r#"{"unique_key": "7"}"#).as_deref(), Ok(number.as_str()));
     let none = place.publish(r#"{"unique_key": null}"#).expect("new");

@@ -100,7 +100,7 @@ impl Report {
     /// Loads the report of the earlier runs.
     fn load() -> anyhow::Result<Self> {
         match fs::read(REPORT) {
-            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{REPORT} is no report")),
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{REPORT} is not a report")),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("cannot read {REPORT}")),
         }

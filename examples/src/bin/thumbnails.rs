@@ -49,7 +49,7 @@ fn shrink(Shrink { picture }: Shrink, context: &Context, saved: State<Arc<Saved>
     let content = fs::read(&picture).with_context(|| format!("cannot read {}", picture.display()))?;
     // A file that is not a picture will not become one: the job is buried.
     let reader = ImageReader::new(std::io::Cursor::new(&content)).with_guessed_format()?;
-    let image = reader.decode().with_context(|| format!("{} is no picture", picture.display())).fatal()?;
+    let image = reader.decode().with_context(|| format!("{} is not a picture", picture.display())).fatal()?;
 
     let name = picture.file_stem().unwrap_or_default().to_string_lossy();
     for size in SIZES {

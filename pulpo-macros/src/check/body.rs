@@ -134,7 +134,7 @@ fn mentioned(ty: &Type) -> Option<Type> {
     }
     let mut found = Vec::new();
     words(ty.to_token_stream(), &mut found);
-    // A keyword such as `dyn` is no type.
+    // A keyword such as `dyn` is not a type.
     let types = found.into_iter().filter_map(|word| syn::parse2(word.into_token_stream()).ok());
     let mut plain = types.filter(is_plain);
     let one = plain.next().filter(|_| plain.next().is_none())?;

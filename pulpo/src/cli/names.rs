@@ -11,7 +11,7 @@ use crate::queue::{Filter, QueueAdapter, Stats};
 use crate::registry::{Registry, nearest};
 use crate::worker::WorkerOptions;
 
-/// The maximum number of known names in a warning; more are no help.
+/// The maximum number of known names in a warning; more would not help.
 const MOST_TOLD: usize = 12;
 
 /// Warns about unknown names in a filter. Call it when the filter has matched nothing.

@@ -338,7 +338,7 @@ impl Bodies {
         }
     }
 
-    /// Returns the line after the last published one; `None` if the bodies are no lines.
+    /// Returns the line after the last published one; `None` if the bodies are not lines.
     fn next_line(&self, published: usize) -> Option<usize> {
         match self {
             Self::Same { .. } => None,

@@ -144,6 +144,9 @@ mod tests {
         ] {
             assert!(!from(origin, host), "{origin} at {host}");
         }
-        assert!(!Hosts::default().admit_origin("https://x.example", "backend"), "any host is no host that was set");
+        assert!(
+            !Hosts::default().admit_origin("https://x.example", "backend"),
+            "admitting any host does not admit any origin"
+        );
     }
 }

@@ -113,8 +113,8 @@ impl ShapeId {
     }
 
     pub(crate) fn of_type(key: TypeId, probe: Probe) -> Self {
-        // The type's own code runs here, and a fork may publish while a thread of its parent is doing the same: so there
-        // is no lock.
+        // The type's own code runs here, and a fork may publish while a thread of its parent is doing the same, so this
+        // takes no lock.
         static KNOWN: OnceMap<TypeId, ShapeId> = OnceMap::new();
         *KNOWN.get_or_insert_with(key, |_| Shape::traced(probe).id())
     }

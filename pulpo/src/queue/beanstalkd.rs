@@ -146,7 +146,7 @@ struct Remote {
 
 impl BeanstalkdQueue {
     /// Creates the queue at this server. It connects when there is something to do, so a server that is not running yet
-    /// is no error.
+    /// is not an error.
     ///
     /// The clock measures delays when they are converted to whole seconds for the server; everything else follows the
     /// server's clock.

@@ -12,7 +12,7 @@ use crate::message::{Members, only_payload};
 /// `address.city=London`, `items.0.sku=A-7`.
 ///
 /// A path is a sequence of field names and list positions, from 0, separated by dots. Names may contain dots
-/// themselves. A body that is no object is stored under `payload`, which a path may leave out.
+/// themselves. A body that is not an object is stored under `payload`, which a path may leave out.
 ///
 /// A field that is a text is compared as text, any other field as JSON: `42` matches the number 42, 42.0 and the text
 /// `"42"`; `true` and `null` match these values and the texts; `"42"`, with its quotation marks, matches the text
@@ -194,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_object_is_under_payload() {
+    fn a_body_that_is_not_an_object_is_under_payload() {
         assert!(fits("payload=7", r#"{"payload": 7}"#) && fits("0.to=ada", r#"{"payload": [{"to": "ada"}]}"#));
         assert!(!fits("payload=7", "[7]") && fits("0=7", "[7]"));
     }
 
     #[test]
-    fn a_text_that_is_no_message_fits_nothing() {
+    fn a_text_that_is_not_a_message_fits_nothing() {
         let field: BodyField = "to=ada".parse().expect("a field");
         for text in
             [&b"\xff"[..], b"", b"not JSON", b"{}", b"[]", br#"{"header": {"to": "ada"}}"#, br#"{"body": "ada"}"#]

@@ -191,7 +191,7 @@ impl Handler {
     }
 
     /// Returns the body in this text as its type writes it: the text itself, or the content of `{"payload": …}`, in
-    /// which other producers wrap a body that is no object.
+    /// which other producers wrap a body that is not an object.
     ///
     /// # Errors
     /// The path of the field that does not fit, or that the type panicked.

@@ -60,7 +60,7 @@ fn the_messages_of_an_alias_are_read_by_the_job_that_it_belongs_to_now() {
     let gone = changes(before, &moved);
     assert_eq!(gone[1..], [changed("nap", DifferenceKind::TypeChanged, "nap")], "{gone:?}");
     assert_eq!((gone.len(), &*gone[0].2), (2, "gone"));
-    // One that reads the same is no change.
+    // One that reads the same is not a change.
     assert_eq!(changes("job gone\nalias nap\nbody: u64\n", &moved).len(), 1);
     let before = "job nap\nalias pause\nalias rest\nbody: u64\n";
     assert_eq!(changes(before, &moved), []);

@@ -75,7 +75,7 @@ impl QueueGauges {
             Some(queues) => self.queue.stats_of(queues),
             None => self.queue.stats(),
         };
-        // With a spool, an outage is no error.
+        // With a spool, an outage is not an error.
         let stats = stats.and_then(|stats| match stats.outage() {
             Some(error) => {
                 let (doing, source) = ("count the messages of the queue".to_owned(), error.to_owned().into());

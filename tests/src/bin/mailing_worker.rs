@@ -23,7 +23,7 @@ fn mail(mail: Mail, context: &pulpo::Context) -> pulpo::Outcome {
     let Mail { to, comes_to, text } = mail;
     match comes_to.as_str() {
         "fails" => Err(format!("cannot reach {to}").into()),
-        "bounces" => Err(pulpo::fatal(format!("{to} is no address"))),
+        "bounces" => Err(pulpo::fatal(format!("{to} is not an address"))),
         "panics" if context.attempt() == 1 => panic!("nobody knows {to}"),
         "dies" if context.attempt() == 1 => std::process::abort(),
         "waits" => wait(),

@@ -57,7 +57,7 @@ fn aborts_exactly_max_attempts_times(lanes: &str) {
         let reason = buried[0]["last_error"].as_str().expect("a reason");
         assert!(reason.starts_with("its worker died 3 times"), "round {round}: {reason}");
         let counts = [&buried[0]["attempts"], &buried[0]["abandoned"]].map(Value::as_u64);
-        assert_eq!(counts, [Some(3); 2], "round {round}: the reservation for the burial is no attempt");
+        assert_eq!(counts, [Some(3); 2], "round {round}: the reservation for the burial does not count as an attempt");
     }
 }
 

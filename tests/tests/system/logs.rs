@@ -202,7 +202,7 @@ fn the_banner_shows_on_a_terminal_or_when_it_is_asked_for() {
 const SNOOZING: &str = env!("CARGO_BIN_EXE_long_lease_worker");
 
 #[test]
-fn a_snooze_is_no_warning_and_only_a_run_has_a_duration() {
+fn a_snooze_is_not_a_warning_and_only_a_run_has_a_duration() {
     let place = Sandbox::new();
     let said = place.run(SNOOZING, &["publish", "snooze", "--body", "{}"]);
     assert_eq!(said.code, 0, "{}", said.err);

@@ -50,7 +50,7 @@ pub(super) fn update(path: &Path, registry: &Registry) -> Result<usize, Box<dyn 
 
 /// Replaces a file as a whole: a full disk leaves the old one.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    // A link stays one, and what is no file, such as a pipe, is written to.
+    // A link stays one, and anything else than a file, such as a pipe, is written to.
     let path = match path.canonicalize() {
         Ok(path) => path,
         // Its file is not there yet.

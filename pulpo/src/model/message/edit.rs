@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_repeated_is_changed_each_time_and_what_is_no_message_never() {
+    fn a_repeated_key_is_changed_each_time_and_other_texts_never() {
         let edit = HeaderEdit { priority: Some(Priority::new(5)), delay: None };
         assert_eq!(
             edit.apply(r#"{"header":{"priority":1,"\u0070riority":2}}"#),

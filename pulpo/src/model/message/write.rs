@@ -1,4 +1,4 @@
-//! Writes a message: its id, its header, and its body, wrapped if it is no object.
+//! Writes a message: its id, its header, and its body, wrapped if it is not an object.
 
 use serde::ser::{Serialize, SerializeMap as _, SerializeStruct as _, Serializer};
 use serde_json::value::RawValue;

@@ -89,7 +89,7 @@ impl Settings {
         match self.get(key) {
             None => "",
             Some(Value::Text(text)) => text,
-            Some(other) => panic!("the key {key} is no text but {other:?}"),
+            Some(other) => panic!("the key {key} is not a text but {other:?}"),
         }
     }
 
@@ -102,7 +102,7 @@ impl Settings {
         match self.get(key) {
             None => Path::new(""),
             Some(Value::Path(path)) => path,
-            Some(other) => panic!("the key {key} is no path but {other:?}"),
+            Some(other) => panic!("the key {key} is not a path but {other:?}"),
         }
     }
 
@@ -115,7 +115,7 @@ impl Settings {
         match self.get(key) {
             None => false,
             Some(Value::Flag(flag)) => *flag,
-            Some(other) => panic!("the key {key} is no flag but {other:?}"),
+            Some(other) => panic!("the key {key} is not a flag but {other:?}"),
         }
     }
 
@@ -128,7 +128,7 @@ impl Settings {
         match self.get(key) {
             None => 0,
             Some(Value::Whole(number)) => *number,
-            Some(other) => panic!("the key {key} is no number but {other:?}"),
+            Some(other) => panic!("the key {key} is not a number but {other:?}"),
         }
     }
 
@@ -141,7 +141,7 @@ impl Settings {
         match self.get(key) {
             None => Duration::ZERO,
             Some(Value::Duration(duration)) => *duration,
-            Some(other) => panic!("the key {key} is no duration but {other:?}"),
+            Some(other) => panic!("the key {key} is not a duration but {other:?}"),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Note {
     pub(super) of: u64,
     pub(super) reason: String,
     pub(super) at: DateTime<Utc>,
-    /// Whether the reservation for the burial was no attempt.
+    /// Whether the reservation for the burial does not count as an attempt.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) uncounted: bool,
 }

@@ -75,7 +75,7 @@ pub(super) fn an_import_is_all_or_nothing(harness: &dyn Harness) {
     let refused = import.import(vec![imported(message("free")), held.clone(), imported(message("free"))]);
     assert!(matches!(&refused, Err(QueueError::Duplicate { id }) if *id == holder), "{refused:?}");
     assert_eq!(harness.queue().list(&Filter::all()).expect("list").len(), 1);
-    // A message that only remembers its key is no obstacle, and none to it.
+    // A message that only remembers its key neither blocks others nor is blocked.
     let remembers = Imported { is_buried: true, attempts: 1, ..imported(keyed("remembers")) };
     import.import(vec![remembers]).expect("import");
     assert_eq!(drain(&mut harness.consumer()), ["holder"]);

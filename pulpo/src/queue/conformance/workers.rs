@@ -48,7 +48,7 @@ fn long_run(workers: &dyn Workers, consumer: &mut Box<dyn Consumer>) -> crate::q
 pub(super) fn a_worker_is_listed_while_it_works(harness: &dyn Harness) {
     let Some(workers) = workers(harness) else { return };
     assert_eq!(workers.read_workers().expect("workers"), []);
-    // A consumer alone is no worker.
+    // A consumer alone is not a worker.
     let _consumer = harness.consumer();
     assert_eq!(workers.read_workers().expect("workers"), []);
     workers.report_worker(1, &report("shop", &["mail", "b"], 4, harness)).expect("report");

@@ -173,7 +173,7 @@ fn texts_of_failed_runs_and_results_are_never_a_part_of_the_page() {
     let panics = publish(&place, &json!({"to": hostile, "comes_to": "panics"}), &[]);
     drain(&place);
     let served = Served::by(MAILING, &place, &["--allow-changes"], &[]);
-    for (id, part) in [(bounces, "is no address"), (panics, "sent_to")] {
+    for (id, part) in [(bounces, "is not an address"), (panics, "sent_to")] {
         let page = served.page(&format!("/jobs/{id}"));
         assert!(page.contains("data-label=\"Error\"") && page.contains(part), "{page}");
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");

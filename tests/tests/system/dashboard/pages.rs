@@ -321,7 +321,7 @@ fn each_parameter_has_its_limits() {
         assert_eq!(served.get(&format!("/?{name}=%00")).status, 400, "{name}");
     }
     assert_eq!(served.get("/?span=year").status, 400);
-    // The last of repeated ones counts; a thousand others are no harm.
+    // The last of repeated ones counts; a thousand others do no harm.
     assert_eq!(served.get(&format!("/?span=year&span=day{}", "&x=1".repeat(1000))).status, 200);
     assert_eq!(served.get(&format!("/jobs?{}", "type=a&".repeat(5000))).status, 431);
     // Odd queries that are not wrong.

@@ -33,7 +33,7 @@ async fn with_an_async_client(pulpo: Pulpo, mut shop: tokio_postgres::Client, mu
 fn main() {}
 
 //~ &mut pool => expected `&mut *transaction` of sqlx, or `&mut transaction` of tokio-postgres
-//~ &mut pool => a pool is no transaction: begin one with `pool.begin().await`
+//~ &mut pool => a pool is not a transaction: begin one with `pool.begin().await`
 //~ &mut pool => expected `&mut` of a transaction or a connection
 //~ &mut shop => for rusqlite and postgres there is `publish_in`
 //~ &mut transaction => for rusqlite and postgres there is `publish_in`

@@ -171,7 +171,7 @@ fn each_documented_line_is_that_of_such_a_type() {
         ("`name: Slug`, which reads lower-case letters and hyphens", shape::<OfSlug>()),
         ("`data: bytes::Bytes`, or `#[serde(with = \"serde_bytes\")]`", shape::<OfBytes>()),
         ("`key: serde_bytes::ByteArray<4>`", shape::<OfKey>()),
-        ("`#[serde(deserialize_with = \"…\")] n: u64`, which reads texts too", shape::<With>()),
+        ("`#[serde(deserialize_with = \"…\")] n: u64`, which reads strings too", shape::<With>()),
         ("`items: Vec<Item>`", shape::<List>()),
         ("`items: ArrayVec<Item, 3>`", shape::<Few>()),
         ("`by: BTreeMap<String, u32>`", shape::<Map>()),

@@ -42,7 +42,7 @@ fn hand_out(state: &mut State, id: u64, now: Duration) {
 const START: Duration = Duration::from_secs(100);
 
 #[test]
-fn an_answer_to_a_look_of_an_earlier_call_does_not_say_that_there_is_no_job() {
+fn an_answer_to_an_earlier_call_does_not_say_that_there_is_no_job() {
     let mut state = state();
     let first = call(&mut state, &["a"], 2, START);
     assert_eq!(send(&mut state, START).matches("reserve-with-timeout 0").count(), 3);
