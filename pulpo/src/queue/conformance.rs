@@ -221,7 +221,7 @@ macro_rules! __with_conformance_cases {
                 a_kick_leaves_a_message_whose_key_is_taken
                 follow_ups_of_a_job_are_unique_too
                 an_expired_message_does_not_keep_its_key
-                of_simultaneous_producers_one_publishes
+                one_of_simultaneous_producers_publishes
                 a_message_without_a_key_is_never_a_duplicate
                 batches_with_the_same_keys_never_stop_each_other
                 any_text_can_be_a_unique_key

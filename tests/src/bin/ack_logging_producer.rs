@@ -30,7 +30,7 @@ fn publish(mut number: u64, mut file: &File) -> Result<(), Box<dyn Error>> {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let first: u64 = std::env::args().nth(1).ok_or("expected: acknowledged FIRST")?.parse()?;
+    let first: u64 = std::env::args().nth(1).ok_or("expected: ack_logging_producer FIRST")?.parse()?;
     let file = OpenOptions::new().create(true).append(true).open(std::env::var("ACKNOWLEDGED")?)?;
     let file = &file;
     std::thread::scope(|scope| {

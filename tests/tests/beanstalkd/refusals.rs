@@ -80,7 +80,7 @@ fn a_server_out_of_memory_says_so_and_keeps_what_it_took() {
 /// Until it is full, the server accepts all messages of a batch. Then it rejects the big ones, but
 /// would accept small ones after them.
 #[test]
-fn of_a_batch_that_does_not_fit_into_memory_the_first_ones_are_kept_and_no_others() {
+fn only_the_first_of_a_batch_that_does_not_fit_into_memory_are_kept() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(server.port());
     server.limit_memory(8 << 20);

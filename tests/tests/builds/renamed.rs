@@ -73,7 +73,7 @@ fn a_re_export_wants_its_path_and_that_is_one_error() {
 
 /// Two versions, each under a name of its own: the macros cannot know which one a handler is for.
 #[test]
-fn of_two_versions_under_other_names_the_user_says_which_and_that_is_one_error() {
+fn two_versions_under_other_names_are_one_error_that_asks_which() {
     let workspace = Workspace::new();
     // The word keeps it from getting pulpo itself.
     workspace.package("pulpo", "2024", "# pulpo of another version\n", "pub fn old() {}\n");

@@ -48,7 +48,7 @@ fn stubborn(_: Stubborn, context: &pulpo::Context, board: State<Board>) {
 }
 
 #[test]
-fn the_context_tells_of_the_run() {
+fn the_context_describes_the_run() {
     on_each(|stage| {
         let id = stage.publish(Message::new(Tell { fail: true }).header("shop", "A"));
         let working = stage.work();

@@ -32,7 +32,7 @@ fn on_a_server(test: impl Fn(Stage)) {
 }
 
 #[test]
-fn each_of_a_batch_is_settled_for_itself() {
+fn each_message_of_a_batch_is_settled_on_its_own() {
     on_a_server(|stage| {
         let [good, transient, fatal] = stage.lines(["a", "fail", "fatal"]);
         let working = stage.work();

@@ -54,7 +54,7 @@ fn told() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_that_is_asked_for_is_one_that_a_worker_tells() {
+fn every_metric_that_is_queried_is_one_that_a_worker_exports() {
     let told = told();
     for name in ["grafana/pulpo.json", "prometheus/pulpo-alerts.yml"] {
         let asked = metrics(&read(name));

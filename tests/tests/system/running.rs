@@ -229,7 +229,7 @@ fn a_cancelled_job_that_exceeds_its_timeout_or_is_shut_down_is_buried() {
 }
 
 #[test]
-fn of_a_batch_only_the_cancelled_message_is_buried() {
+fn only_the_cancelled_message_of_a_batch_is_buried() {
     both(|place| {
         let ids: Vec<_> = (0..3).map(|number| place.publish("several", &number.to_string())).collect();
         let worker = place.work(&["--concurrency", "1"]);

@@ -87,7 +87,7 @@ fn follow_ups_of_a_job_run_after_it() {
 }
 
 #[test]
-fn nothing_follows_from_a_run_that_fails() {
+fn a_failed_run_publishes_no_follow_ups() {
     let pulpo = kit();
     pulpo.publish(Order { mails: vec!["a".into()], fail: true }).unwrap();
     pulpo.drain();

@@ -398,7 +398,7 @@ pub(super) fn an_expired_message_does_not_keep_its_key(harness: &dyn Harness) {
     assert_ne!(assert_new(harness, waits), second);
 }
 
-pub(super) fn of_simultaneous_producers_one_publishes(harness: &dyn Harness) {
+pub(super) fn one_of_simultaneous_producers_publishes(harness: &dyn Harness) {
     if !keeps_keys(harness) {
         return;
     }

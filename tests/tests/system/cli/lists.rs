@@ -30,7 +30,7 @@ fn fill(place: &Sandbox) {
 }
 
 #[test]
-fn messages_are_found_by_all_that_tells_them_apart() {
+fn messages_are_found_by_everything_that_distinguishes_them() {
     both(|place| {
         fill(place);
         assert_eq!(listed(place, &[]), ["5", "four", "3", "bad", "bad"], "the newest first");

@@ -101,7 +101,7 @@ fn a_server_is_not_copied_and_says_what_to_do() {
 }
 
 #[test]
-fn each_value_of_the_configuration_tells_where_it_comes_from() {
+fn each_value_of_the_configuration_shows_where_it_comes_from() {
     let place = Sandbox::new();
     std::fs::write(place.path("pulpo.toml"), "# the shop\nsleep_duration = \"2s\"\nconcurrency = 3\n")
         .expect("written");

@@ -129,7 +129,7 @@ fn a_job_says_why_it_waits() {
 }
 
 #[test]
-fn of_many_queues_the_largest_are_shown_and_those_that_are_paused() {
+fn the_largest_and_the_paused_of_many_queues_are_shown() {
     let place = Sandbox::new();
     some_jobs(&place, 1);
     let database = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");

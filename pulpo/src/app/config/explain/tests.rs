@@ -6,7 +6,7 @@ use crate::config::key::KeyPath;
 use crate::config::tests::{file, here};
 
 #[test]
-fn each_key_tells_its_value_and_where_it_comes_from() {
+fn each_key_shows_its_value_and_where_it_comes_from() {
     let text = "concurrency = 2\n\n[file_queue_adapter]\nbase_path = \"here\"\n\n[handlers.mail]\nttr = 90\n";
     let (_folder, path) = file("pulpo.toml", text);
     let environment = HashMap::from([
