@@ -27,7 +27,8 @@ pub struct Delivery {
     /// buried and not run again. False once a run was settled.
     pub maybe_begun: bool,
     /// How often it was kicked, in a queue where a kick cannot reset the two
-    /// counts above; otherwise 0. See [`Delivery::failed`].
+    /// counts above; otherwise 0. See [`Delivery::failed`]. If it is not 0, the
+    /// worker ignores the `delay` in the header.
     pub kicks: u32,
     /// The time since which it could have started.
     pub due_since: DateTime<Utc>,
