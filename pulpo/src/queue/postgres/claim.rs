@@ -88,24 +88,26 @@ const OF_QUEUES: Sql = claim!(
 const OF_TYPES: Sql = claim!(
     "kind(queue, request_type) AS (
         SELECT wanted.queue,
-            least((SELECT min(request_type) FROM SCHEMA.message
-                    WHERE state = 0 AND limit_key IS NULL AND queue = wanted.queue),
-                (SELECT min(request_type) FROM SCHEMA.message
-                    WHERE state = 0 AND limit_key IS NOT NULL AND queue = wanted.queue))
+            least((SELECT request_type FROM SCHEMA.message
+                    WHERE state < 1 AND limit_key IS NULL AND queue = wanted.queue ORDER BY request_type LIMIT 1),
+                (SELECT request_type FROM SCHEMA.message
+                    WHERE state < 1 AND limit_key IS NOT NULL AND queue = wanted.queue ORDER BY request_type LIMIT 1))
         FROM unnest($1::text[]) AS wanted(queue)
         WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = wanted.queue AND until > now())
         UNION ALL
-        SELECT kind.queue, least((SELECT min(request_type) FROM SCHEMA.message
-                WHERE state = 0 AND limit_key IS NULL AND queue = kind.queue AND request_type > kind.request_type),
-            (SELECT min(request_type) FROM SCHEMA.message
-                WHERE state = 0 AND limit_key IS NOT NULL AND queue = kind.queue AND request_type > kind.request_type))
+        SELECT kind.queue, least((SELECT request_type FROM SCHEMA.message
+                WHERE state < 1 AND limit_key IS NULL AND queue = kind.queue AND request_type > kind.request_type
+                ORDER BY request_type LIMIT 1),
+            (SELECT request_type FROM SCHEMA.message
+                WHERE state < 1 AND limit_key IS NOT NULL AND queue = kind.queue AND request_type > kind.request_type
+                ORDER BY request_type LIMIT 1))
         FROM kind WHERE kind.request_type IS NOT NULL),
     candidate AS MATERIALIZED (SELECT first.id FROM kind
         CROSS JOIN LATERAL (
-            (SELECT priority, id FROM SCHEMA.message WHERE state = 0 AND limit_key IS NULL
+            (SELECT priority, id FROM SCHEMA.message WHERE state < 1 AND limit_key IS NULL
                 AND queue = kind.queue AND request_type = kind.request_type ORDER BY priority, id LIMIT $2 * 4 + 16)
             UNION ALL
-            (SELECT priority, id FROM SCHEMA.message WHERE state = 0 AND limit_key IS NOT NULL
+            (SELECT priority, id FROM SCHEMA.message WHERE state < 1 AND limit_key IS NOT NULL
                 AND queue = kind.queue AND request_type = kind.request_type ORDER BY priority, id LIMIT $2 * 4 + 16)
             ORDER BY priority, id LIMIT $2 * 4 + 16) AS first
         WHERE kind.request_type = coalesce($6, kind.request_type) AND kind.request_type <> ALL ($7)), ",

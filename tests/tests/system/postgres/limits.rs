@@ -9,6 +9,7 @@ use pulpo::queue::{
 };
 use pulpo::{OnDuplicate, Publication, Rate, UniqueFor};
 use pulpo_tests::postgres::PostgresServer;
+use pulpo_tests::wait::until;
 
 use super::{connect, message, schema_of};
 
@@ -100,6 +101,51 @@ fn thousands_of_batches_that_run_are_counted_in_a_moment() {
     queue.enqueue(vec![message("one")]).expect("enqueue");
     assert!(consumer.dequeue(&limited_to(RUNS), Duration::ZERO).expect("counted").is_none());
     assert!(consumer.dequeue(&limited_to(RUNS + 1), Duration::ZERO).expect("counted").is_some());
+}
+
+/// The statistics of the table are still those of an empty one, as after any sudden backlog.
+#[test]
+fn a_claim_does_not_walk_over_the_messages_that_wait() {
+    const WAITING: i64 = 20_000;
+    const CLAIMS: i64 = 20;
+    let server = PostgresServer::start();
+    let limited_to = |kind| Limit::new(LimitScope::handler(["type"], false), kind);
+    let rate = || limited_to(LimitKind::Rate(Rate::new(1_000_000, HOUR)));
+    for filter in [
+        DequeueFilter::all().limits([rate()]),
+        DequeueFilter::all().limits([rate().by_key()]),
+        DequeueFilter::all().limits([limited_to(LimitKind::Running(1000))]).except_type("other"),
+        DequeueFilter::all().request_type("type"),
+        DequeueFilter::all().except_type("other"),
+    ] {
+        let url = server.fresh_url();
+        let (schema, queue) = (schema_of(&url), connect(&url));
+        let _ = server.psql(&format!(
+            "ALTER TABLE {schema}.message SET (autovacuum_enabled = off);
+             INSERT INTO {schema}.message(queue, request_type, state, priority, ttr, text, limit_key)
+             SELECT 'mail', 'type', 0, 7, 60000, number, CASE WHEN number % 2 = 0 THEN E'key\\nkey' END
+             FROM generate_series(1, {WAITING}) AS number"
+        ));
+        let mut consumer = queue.consumer(&["mail".to_owned()]).expect("a consumer");
+        for number in 1..=CLAIMS {
+            let found = consumer.dequeue(&filter, Duration::ZERO).expect("dequeue").expect("a message");
+            assert_eq!(found.text, number.to_string().as_bytes());
+            consumer.settle(&found.lease, &mut Settlement::commit()).expect("settled");
+        }
+        drop(consumer);
+        drop(queue);
+        // A session reports what it has read at its end.
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pulpo'";
+        until("the sessions have ended", || server.psql(sessions) == "0");
+        let read = server.psql(&format!(
+            "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE schemaname = '{schema}'
+             AND indexrelname LIKE 'message_ready%'"
+        ));
+        let read: i64 = read.parse().expect("a number");
+        // Twice a minute, ten thousand are counted for the numbers over time.
+        let most = CLAIMS * WAITING / 2;
+        assert!((1..most).contains(&read), "{filter:?} has walked over {read} entries of the indexes");
+    }
 }
 
 /// As if the server's clock had been ahead by this much when they were written, and was corrected.

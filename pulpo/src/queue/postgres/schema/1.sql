@@ -79,12 +79,15 @@ WITH (
 
 -- The next messages of a queue, and the next ones of each request type. The second
 -- index is in two parts, so that a message without a limit key is found behind any
--- number of messages with one.
+-- number of messages with one. Its condition is another one than that of the first,
+-- though only ready messages fulfil either: a statement that says `state < 1` cannot
+-- use the first index. Otherwise it might, if the statistics of the table are old, and
+-- then walk over all messages of the queue to find the next one of a type.
 CREATE INDEX message_ready ON SCHEMA.message(queue, priority, id) WHERE state = 0;
 CREATE INDEX message_ready_type ON SCHEMA.message(queue, request_type, priority, id)
-    WHERE state = 0 AND limit_key IS NULL;
+    WHERE state < 1 AND limit_key IS NULL;
 CREATE INDEX message_ready_keyed ON SCHEMA.message(queue, request_type, priority, id)
-    WHERE state = 0 AND limit_key IS NOT NULL;
+    WHERE state < 1 AND limit_key IS NOT NULL;
 CREATE INDEX message_delayed ON SCHEMA.message(due) WHERE state = 1;
 -- It leaves out the end of the lease, so that a renewal changes no index.
 CREATE INDEX message_leased ON SCHEMA.message(lease) WHERE state = 2;

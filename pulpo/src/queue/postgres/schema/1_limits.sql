@@ -53,7 +53,7 @@ $give_back$;
 
 -- The next messages of each key, past those of other keys.
 CREATE INDEX message_ready_key ON SCHEMA.message(queue, request_type, limit_key, priority, id)
-    WHERE state = 0 AND limit_key IS NOT NULL;
+    WHERE state < 1 AND limit_key IS NOT NULL;
 
 -- Returns how many more messages of this queue, type and key may start within all
 -- limits that apply to them. `used` holds the counts of the claim so far: for each
@@ -187,11 +187,11 @@ BEGIN
         FROM (SELECT next.priority, next.id, kind.queue, kind.request_type, kind.starts, kind.early_starts
             FROM kind CROSS JOIN LATERAL (
                 (SELECT message.priority, message.id FROM SCHEMA.message
-                    WHERE message.state = 0 AND message.limit_key IS NULL AND message.queue = kind.queue
+                    WHERE message.state < 1 AND message.limit_key IS NULL AND message.queue = kind.queue
                         AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT total + 16)
                 UNION ALL
                 (SELECT message.priority, message.id FROM SCHEMA.message
-                    WHERE message.state = 0 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
+                    WHERE message.state < 1 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
                         AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT total + 16)
                 ORDER BY 1, 2 LIMIT total + 16) AS next
             ORDER BY next.priority, next.id LIMIT total + 16) AS front
@@ -272,11 +272,11 @@ BEGIN
             row_number() OVER (PARTITION BY kind.queue, kind.request_type ORDER BY next.priority, next.id) AS rank
         FROM kind CROSS JOIN LATERAL (
             (SELECT message.priority, message.id, '' AS limit_key FROM SCHEMA.message
-                WHERE message.state = 0 AND message.limit_key IS NULL AND message.queue = kind.queue
+                WHERE message.state < 1 AND message.limit_key IS NULL AND message.queue = kind.queue
                     AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT kind.depth)
             UNION ALL
             (SELECT message.priority, message.id, message.limit_key FROM SCHEMA.message
-                WHERE message.state = 0 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
+                WHERE message.state < 1 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
                     AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT kind.depth)
             ORDER BY 1, 2 LIMIT kind.depth) AS next),
     -- Each message with each limit, and the key by which that counts it.
@@ -426,19 +426,21 @@ BEGIN
     SELECT jsonb_agg(jsonb_build_object('queue', ready.queue, 'type', ready.request_type, 'is_keyed', is_keyed,
         'is_limited', is_keyed IS NOT NULL)) INTO kinds
     FROM (WITH RECURSIVE kind(queue, request_type) AS (
-            SELECT asked.queue, least((SELECT min(message.request_type) FROM SCHEMA.message
-                    WHERE state = 0 AND limit_key IS NULL AND message.queue = asked.queue),
-                (SELECT min(message.request_type) FROM SCHEMA.message
-                    WHERE state = 0 AND limit_key IS NOT NULL AND message.queue = asked.queue))
+            SELECT asked.queue, least((SELECT message.request_type FROM SCHEMA.message
+                    WHERE state < 1 AND limit_key IS NULL AND message.queue = asked.queue
+                    ORDER BY message.request_type LIMIT 1),
+                (SELECT message.request_type FROM SCHEMA.message
+                    WHERE state < 1 AND limit_key IS NOT NULL AND message.queue = asked.queue
+                    ORDER BY message.request_type LIMIT 1))
             FROM unnest(queues) AS asked(queue)
             WHERE NOT EXISTS (SELECT FROM SCHEMA.pause WHERE pause.queue = asked.queue AND until > now())
             UNION ALL
-            SELECT kind.queue, least((SELECT min(message.request_type) FROM SCHEMA.message
-                    WHERE state = 0 AND limit_key IS NULL AND message.queue = kind.queue
-                        AND message.request_type > kind.request_type),
-                (SELECT min(message.request_type) FROM SCHEMA.message
-                    WHERE state = 0 AND limit_key IS NOT NULL AND message.queue = kind.queue
-                        AND message.request_type > kind.request_type))
+            SELECT kind.queue, least((SELECT message.request_type FROM SCHEMA.message
+                    WHERE state < 1 AND limit_key IS NULL AND message.queue = kind.queue
+                        AND message.request_type > kind.request_type ORDER BY message.request_type LIMIT 1),
+                (SELECT message.request_type FROM SCHEMA.message
+                    WHERE state < 1 AND limit_key IS NOT NULL AND message.queue = kind.queue
+                        AND message.request_type > kind.request_type ORDER BY message.request_type LIMIT 1))
             FROM kind WHERE kind.request_type IS NOT NULL)
         SELECT kind.queue, kind.request_type,
             (SELECT bool_or((one->>'by_key')::boolean) FROM jsonb_array_elements(limits) AS one
@@ -525,10 +527,10 @@ BEGIN
                 CONTINUE WHEN room <= 0;
             END IF;
             candidates := candidates || ARRAY(SELECT id FROM ((SELECT priority, id FROM SCHEMA.message
-                        WHERE state = 0 AND limit_key IS NULL AND message.queue = k.queue
+                        WHERE state < 1 AND limit_key IS NULL AND message.queue = k.queue
                             AND message.request_type = k.type ORDER BY priority, id LIMIT most * 4 + 16)
                     UNION ALL (SELECT priority, id FROM SCHEMA.message
-                        WHERE state = 0 AND limit_key IS NOT NULL AND message.queue = k.queue
+                        WHERE state < 1 AND limit_key IS NOT NULL AND message.queue = k.queue
                             AND message.request_type = k.type ORDER BY priority, id LIMIT most * 4 + 16)
                     ORDER BY priority, id LIMIT most * 4 + 16) AS first);
             CONTINUE;
@@ -538,10 +540,10 @@ BEGIN
         hits := 0;
         looked := 0;
         FOR m IN (SELECT priority, id, '' AS limit_key FROM SCHEMA.message
-                WHERE state = 0 AND message.limit_key IS NULL AND message.queue = k.queue
+                WHERE state < 1 AND message.limit_key IS NULL AND message.queue = k.queue
                     AND message.request_type = k.type ORDER BY priority, id LIMIT greatest(most, 500))
             UNION ALL (SELECT priority, id, message.limit_key FROM SCHEMA.message
-                WHERE state = 0 AND message.limit_key IS NOT NULL AND message.queue = k.queue
+                WHERE state < 1 AND message.limit_key IS NOT NULL AND message.queue = k.queue
                     AND message.request_type = k.type ORDER BY priority, id LIMIT greatest(most, 500))
             ORDER BY priority, id LIMIT greatest(most, 500) LOOP
             looked := looked + 1;
@@ -567,18 +569,20 @@ BEGIN
         -- The first ones without a key, if it is not them that must wait.
         IF NOT rooms ? '' THEN
             SELECT * INTO used, room FROM SCHEMA.room(limits, k.queue, k.type, '', false, joins IS NOT NULL, moment, used);
-            candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message WHERE state = 0
+            candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message WHERE state < 1
                 AND limit_key IS NULL AND message.queue = k.queue AND message.request_type = k.type
                 ORDER BY priority, id LIMIT least(greatest(room, 0), most));
         END IF;
         -- And those of each other key. Keys whose rates are used up are recognised
         -- together: there may be a hundred thousand of them.
         FOR said IN WITH RECURSIVE next(key) AS (
-                SELECT min(message.limit_key) FROM SCHEMA.message WHERE state = 0 AND message.queue = k.queue
+                (SELECT message.limit_key FROM SCHEMA.message WHERE state < 1 AND message.queue = k.queue
                     AND message.request_type = k.type AND message.limit_key IS NOT NULL
+                    ORDER BY message.limit_key LIMIT 1)
                 UNION ALL
-                SELECT (SELECT min(message.limit_key) FROM SCHEMA.message WHERE state = 0 AND message.queue = k.queue
-                    AND message.request_type = k.type AND message.limit_key IS NOT NULL AND message.limit_key > next.key)
+                SELECT (SELECT message.limit_key FROM SCHEMA.message WHERE state < 1 AND message.queue = k.queue
+                    AND message.request_type = k.type AND message.limit_key IS NOT NULL AND message.limit_key > next.key
+                    ORDER BY message.limit_key LIMIT 1)
                 FROM next WHERE next.key IS NOT NULL),
             used_up AS MATERIALIZED (
                 SELECT rate.key, max(rate.free_at) AS free_at
@@ -609,7 +613,7 @@ BEGIN
             used := used || jsonb_strip_nulls(jsonb_build_object('wake', key_used->'wake', 'runs', key_used->'runs'));
             IF room > 0 THEN
                 candidates := candidates || ARRAY(SELECT id FROM SCHEMA.message
-                    WHERE state = 0 AND message.queue = k.queue AND message.request_type = k.type AND limit_key = last_key
+                    WHERE state < 1 AND message.queue = k.queue AND message.request_type = k.type AND limit_key = last_key
                     ORDER BY priority, id LIMIT least(room, most));
                 hits := hits + least(room, most);
             END IF;
