@@ -136,10 +136,11 @@ $counted_at$;
 -- Leases the first messages of these kinds, `total` of them, those after `lanes`
 -- ahead, if no limit that applies to them is by key and all have room for `total`
 -- more. Otherwise it leases nothing, and `claim_first` decides for each message.
--- `counted` holds how many runs each limit has, as in `room`.
+-- `counted` holds how many runs each limit has, as in `room`. `only_queue` is their
+-- queue, if these are all kinds of one queue.
 CREATE FUNCTION SCHEMA.claim_roomy(
     of_kinds jsonb, of_limits jsonb, counted jsonb, lanes bigint, total bigint, its_token text, instant timestamptz,
-    not_early text[])
+    not_early text[], only_queue text)
 RETURNS TABLE(
     leased_id bigint, leased_queue text, leased_type text, leased_attempts integer, leased_abandoned integer,
     leased_due_since timestamptz, leased_left_since timestamptz, leased_ttr bigint, leased_text text,
@@ -181,10 +182,16 @@ BEGIN
                 jsonb_agg(jsonb_build_array(rate->>'scope', '', rate->>'early_at')) AS early_starts
             FROM jsonb_array_elements(rates) AS rate GROUP BY 1, 2) AS noted
             ON noted.queue = one->>'queue' AND noted.request_type = one->>'type'),
-    held AS MATERIALIZED (
-        SELECT message.place, front.priority, front.id, front.queue, front.request_type, front.starts, front.early_starts,
-            message.starts_alone OR front.request_type = ANY (not_early) AS starts_alone
-        FROM (SELECT next.priority, next.id, kind.queue, kind.request_type, kind.starts, kind.early_starts
+    -- Straight from the index of the queue, as a claim without limits does it.
+    straight AS MATERIALIZED (
+        SELECT message.ctid AS place, message.priority, message.id, message.queue, message.request_type,
+            message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
+        FROM SCHEMA.message WHERE message.state = 0 AND message.queue = only_queue
+            AND message.request_type = ANY (ARRAY(SELECT kind.request_type FROM kind))
+        ORDER BY message.priority, message.id LIMIT total FOR UPDATE SKIP LOCKED),
+    searched AS MATERIALIZED (
+        SELECT message.place, front.priority, front.id, front.queue, front.request_type, message.starts_alone
+        FROM (SELECT next.priority, next.id, kind.queue, kind.request_type
             FROM kind CROSS JOIN LATERAL (
                 (SELECT message.priority, message.id FROM SCHEMA.message
                     WHERE message.state < 1 AND message.limit_key IS NULL AND message.queue = kind.queue
@@ -194,25 +201,28 @@ BEGIN
                     WHERE message.state < 1 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
                         AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT total + 16)
                 ORDER BY 1, 2 LIMIT total + 16) AS next
+            WHERE only_queue IS NULL
             ORDER BY next.priority, next.id LIMIT total + 16) AS front
         CROSS JOIN LATERAL (SELECT message.ctid AS place,
                 message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
             FROM SCHEMA.message WHERE message.id = front.id AND message.state = 0
             FOR UPDATE SKIP LOCKED) AS message
         ORDER BY front.priority, front.id LIMIT total),
-    chosen AS MATERIALIZED (
-        SELECT after.place, after.queue, after.request_type, after.is_early,
-            CASE WHEN after.is_early THEN after.early_starts ELSE after.starts END AS starts
+    chosen AS (
+        SELECT after.place, after.is_early, CASE WHEN after.is_early THEN kind.early_starts ELSE kind.starts END AS starts
         FROM (SELECT numbered.*,
-                bool_or(numbered.is_early AND numbered.starts_alone) OVER (ORDER BY numbered.priority, numbered.id) AS waits
-            FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > lanes AS is_early FROM held)
-                AS numbered) AS after
+                bool_or(numbered.is_early AND (numbered.starts_alone OR numbered.request_type = ANY (not_early)))
+                    OVER (ORDER BY numbered.priority, numbered.id) AS waits
+            FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > lanes AS is_early
+                FROM (SELECT * FROM straight UNION ALL SELECT * FROM searched) AS held) AS numbered) AS after
+        JOIN kind ON kind.queue = after.queue AND kind.request_type = after.request_type
         WHERE NOT after.waits),
     leased AS (
         UPDATE SCHEMA.message SET state = 2, lease = its_token, since = instant, ahead = chosen.is_early,
             lease_ends = instant + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
         FROM chosen WHERE message.ctid = chosen.place
-        RETURNING message.*),
+        RETURNING message.id, message.queue, message.request_type, message.priority, message.attempts, message.abandoned,
+            message.due_since, message.left_since, message.ttr, message.text, message.ahead, message.alone),
     -- Of what was leased: the place of a message that another transaction has changed
     -- since the look is not found, and the next claim takes it.
     kept AS (
@@ -491,7 +501,8 @@ BEGIN
             WHERE until > moment AND began <= moment + interval '1 minute') THEN
         IF single_types = '{}' AND single_queues = '{}' THEN
             RETURN QUERY SELECT first.*, NULL::float8, NULL::boolean
-                FROM SCHEMA.claim_roomy(kinds, limits, used, at_once, most, token, moment, never_ahead) AS first;
+                FROM SCHEMA.claim_roomy(kinds, limits, used, at_once, most, token, moment, never_ahead,
+                    CASE WHEN cardinality(queues) = 1 AND wanted IS NULL AND except_types = '{}' THEN queues[1] END) AS first;
             is_done := FOUND;
         END IF;
         IF NOT is_done THEN
