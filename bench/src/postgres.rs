@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::{Client, NoTls};
+use postgres::{Client, NoTls, Statement};
 use pulpo::Pulpo;
 use pulpo::clock::SystemClock;
 use pulpo::queue::postgres::PostgresQueue;
@@ -150,34 +150,14 @@ impl Bare {
     }
 
     fn publish(&self, connections: u64, batch: u64, time: Duration) -> f64 {
+        let producers: Vec<_> = (0..connections).map(|_| BareProducer::new(self.client(true))).collect();
         let started = Instant::now();
         let rows: u64 = thread::scope(|scope| {
-            let publishing: Vec<_> =
-                (0..connections).map(|_| scope.spawn(|| self.publish_alone(batch, started, time))).collect();
+            let publish = |mut producer: BareProducer| scope.spawn(move || producer.publish(batch, started, time));
+            let publishing: Vec<_> = producers.into_iter().map(publish).collect();
             publishing.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
         rows as f64 / started.elapsed().as_secs_f64()
-    }
-
-    fn publish_alone(&self, batch: u64, started: Instant, time: Duration) -> u64 {
-        let mut client = self.client(true);
-        let one = client
-            .prepare("INSERT INTO bare(queue, priority, text) VALUES ('pulpo', 65536, $1) RETURNING id")
-            .expect("a statement");
-        let many = client
-            .prepare("INSERT INTO bare(queue, priority, text) SELECT 'pulpo', 65536, text FROM unnest($1::text[]) AS new(text) RETURNING id")
-            .expect("a statement");
-        let mut rows = 0;
-        while started.elapsed() < time {
-            if batch == 1 {
-                client.query(&one, &[&text(rows)]).expect("a row");
-            } else {
-                let texts: Vec<_> = (0..batch).map(|n| text(rows + n)).collect();
-                client.query(&many, &[&texts]).expect("rows");
-            }
-            rows += batch;
-        }
-        rows
     }
 
     fn drain(&self, connections: usize, jobs: u64) -> f64 {
@@ -212,6 +192,43 @@ impl Bare {
             }
             client.execute(&delete, &[&ids]).expect("rows");
         }
+    }
+}
+
+/// A connection that has published its first row, which is no part of the rate.
+struct BareProducer {
+    client: Client,
+    one: Statement,
+    many: Statement,
+}
+
+impl BareProducer {
+    fn new(mut client: Client) -> Self {
+        let one = client
+            .prepare("INSERT INTO bare(queue, priority, text) VALUES ('pulpo', 65536, $1) RETURNING id")
+            .expect("a statement");
+        let many = client
+            .prepare(
+                "INSERT INTO bare(queue, priority, text) SELECT 'pulpo', 65536, text
+                    FROM unnest($1::text[]) AS new(text) RETURNING id",
+            )
+            .expect("a statement");
+        client.query(&one, &[&text(0)]).expect("a row");
+        Self { client, one, many }
+    }
+
+    fn publish(&mut self, batch: u64, started: Instant, time: Duration) -> u64 {
+        let mut rows = 0;
+        while started.elapsed() < time {
+            if batch == 1 {
+                self.client.query(&self.one, &[&text(rows)]).expect("a row");
+            } else {
+                let texts: Vec<_> = (0..batch).map(|n| text(rows + n)).collect();
+                self.client.query(&self.many, &[&texts]).expect("rows");
+            }
+            rows += batch;
+        }
+        rows
     }
 }
 

@@ -35,13 +35,15 @@ const ONE: Sql = concat!(
 /// not have saves the server its preparation.
 const ONE_READY: Sql = concat!(insert_ready!(), "VALUES ($1, $2, 0, $3, $4, $5, $6) RETURNING id");
 
+/// Stores several messages, in their order: `unnest` returns the elements as they are stored, and nothing changes the
+/// order after it. Sorting them would cost a batch as much as an index.
 const MANY: Sql = concat!(
     insert!(),
     "SELECT queue, request_type, CASE WHEN due > now() THEN 1 ELSE 0 END, priority, CASE WHEN due > now() THEN due END,
         greatest(due, now()), ttr, text, limit_key
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::text[], $7::text[])
-        WITH ORDINALITY AS new(queue, request_type, priority, due, ttr, text, limit_key, place)
-    ORDER BY place RETURNING id"
+        AS new(queue, request_type, priority, due, ttr, text, limit_key)
+    RETURNING id"
 );
 
 /// Inserts messages that differ only in their texts, as those of a batch mostly
@@ -50,16 +52,12 @@ const ALIKE: Sql = concat!(
     insert!(),
     "SELECT $1, $2, CASE WHEN $7 > now() THEN 1 ELSE 0 END, $3, CASE WHEN $7 > now() THEN $7 END,
         greatest($7, now()), $4, text, $6
-    FROM unnest($5::text[]) WITH ORDINALITY AS new(text, place)
-    ORDER BY place RETURNING id"
+    FROM unnest($5::text[]) AS new(text) RETURNING id"
 );
 
 /// The same for messages without a delay.
-const ALIKE_READY: Sql = concat!(
-    insert_ready!(),
-    "SELECT $1, $2, 0, $3, $4, text, $6 FROM unnest($5::text[]) WITH ORDINALITY AS new(text, place)
-    ORDER BY place RETURNING id"
-);
+const ALIKE_READY: Sql =
+    concat!(insert_ready!(), "SELECT $1, $2, 0, $3, $4, text, $6 FROM unnest($5::text[]) AS new(text) RETURNING id");
 
 /// Deletes the message of a lease, and stores its follow-ups in the same
 /// transaction: nothing if the lease is lost.

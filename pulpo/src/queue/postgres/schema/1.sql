@@ -72,7 +72,6 @@ CREATE TABLE SCHEMA.message(
 WITH (
     -- Rows live for seconds, so vacuum must come early: not only once a fifth of
     -- the table is dead.
-    fillfactor = 85,
     autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 1000,
     autovacuum_vacuum_cost_delay = 0);
@@ -82,12 +81,14 @@ WITH (
 -- number of messages with one. Its condition is another one than that of the first,
 -- though only ready messages fulfil either: a statement that says `state < 1` cannot
 -- use the first index. Otherwise it might, if the statistics of the table are old, and
--- then walk over all messages of the queue to find the next one of a type.
-CREATE INDEX message_ready ON SCHEMA.message(queue, priority, id) WHERE state = 0;
+-- then walk over all messages of the queue to find the next one of a type. No two
+-- entries are alike, so looking for duplicates would be for nothing.
+CREATE INDEX message_ready ON SCHEMA.message(queue, priority, id) WITH (deduplicate_items = off)
+    WHERE state = 0;
 CREATE INDEX message_ready_type ON SCHEMA.message(queue, request_type, priority, id)
-    WHERE state < 1 AND limit_key IS NULL;
+    WITH (deduplicate_items = off) WHERE state < 1 AND limit_key IS NULL;
 CREATE INDEX message_ready_keyed ON SCHEMA.message(queue, request_type, priority, id)
-    WHERE state < 1 AND limit_key IS NOT NULL;
+    WITH (deduplicate_items = off) WHERE state < 1 AND limit_key IS NOT NULL;
 CREATE INDEX message_delayed ON SCHEMA.message(due) WHERE state = 1;
 -- It leaves out the end of the lease, so that a renewal changes no index.
 CREATE INDEX message_leased ON SCHEMA.message(lease) WHERE state = 2;
