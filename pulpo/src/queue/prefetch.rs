@@ -3,7 +3,7 @@
 //! A round trip to the database or the server costs many times what a short job does. So one lane fetches for all
 //! waiting lanes, and if jobs are short it leases some more ahead, which stay in a [`PrefetchBuffer`] until a lane
 //! takes them. The commit of a short job is *deferred*: it goes with the next fetch of the process, or on its own after
-//! [`LONGEST_DEFERRAL`].
+//! [`LONGEST_DEFERRAL`] if no lane fetches.
 //!
 //! # Use in an adapter
 //!
@@ -33,10 +33,12 @@ use std::time::Duration;
 
 use self::buffer::PrefetchBuffer;
 pub(crate) use self::buffer::{Found, NextMessage};
+use self::deferred::LONGEST_DEFERRAL_BETWEEN_FETCHES;
 pub(crate) use self::deferred::{DeferredCommit, DeferredCommits, LONGEST_DEFERRAL, LostLeases};
 use self::store::commit;
 pub(crate) use self::store::{Exchange, Exchanged, LeaseRequest, LeaseStore, Leased, Look, Offer, StoreError};
 use super::{DequeueFilter, Lease};
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
 pub(crate) mod buffer;
@@ -61,6 +63,8 @@ pub(crate) struct Prefetch<S: LeaseStore> {
     /// Those that could not be released yet. Locked while some are being released, so that a lane which ends waits for
     /// what the upkeep has in hand.
     unreleased: Mutex<Vec<Unreleased>>,
+    /// The number of fetches that had begun when the upkeep last looked.
+    fetches: AtomicU64,
 }
 
 impl<S: LeaseStore> fmt::Debug for Prefetch<S> {
@@ -75,6 +79,7 @@ impl<S: LeaseStore> Default for Prefetch<S> {
             deferred: DeferredCommits::default(),
             buffers: Mutex::new(Vec::new()),
             unreleased: Mutex::new(Vec::new()),
+            fetches: AtomicU64::new(0),
         }
     }
 }
@@ -145,13 +150,14 @@ impl<S: LeaseStore> Prefetch<S> {
     /// Does the work that is due, and returns when to call it again, if anything is waiting.
     pub(crate) fn tend(&self, store: &S) -> Option<Duration> {
         let mut again = TICK;
-        if self.deferred.waited().is_some_and(|waited| waited + TICK >= LONGEST_DEFERRAL)
+        let buffers = self.all();
+        let are_fetching = self.are_fetching(&buffers);
+        if self.deferred.waited().is_some_and(|waited| is_due(waited, are_fetching))
             && let Err(error) = self.flush(store)
         {
             tracing::debug!(%error, "cannot settle short jobs, trying again");
             again = PAUSE;
         }
-        let buffers = self.all();
         for buffer in &buffers {
             if let Err(error) = self.release_those(store, &buffer.queues, || buffer.take_stale()) {
                 tracing::debug!(%error, "cannot release prefetched messages");
@@ -171,9 +177,22 @@ impl<S: LeaseStore> Prefetch<S> {
         lock(&self.unreleased).is_empty() && buffers.iter().all(|buffer| buffer.is_empty())
     }
 
+    /// Returns whether a lane is fetching, or has begun to fetch since the last call; for the upkeep.
+    fn are_fetching(&self, buffers: &[Arc<PrefetchBuffer<S>>]) -> bool {
+        let all = buffers.iter().map(|buffer| buffer.fetches());
+        let (begun, any) = all.fold((0, false), |(begun, any), (more, now)| (begun + more, any || now));
+        self.fetches.swap(begun, Ordering::Relaxed) != begun || any
+    }
+
     fn all(&self) -> Vec<Arc<PrefetchBuffer<S>>> {
         lock(&self.buffers).clone()
     }
+}
+
+/// Returns whether the upkeep must carry out commits of which the first has waited this long, since it may be too late
+/// when it looks again.
+fn is_due(waited: Duration, are_fetching: bool) -> bool {
+    waited + TICK >= if are_fetching { LONGEST_DEFERRAL_BETWEEN_FETCHES } else { LONGEST_DEFERRAL }
 }
 
 /// The share of one consumer in a [`Prefetch`].

@@ -20,7 +20,8 @@ use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 /// may be this late.
 const WORK_AHEAD: Duration = Duration::from_millis(5);
 
-/// The maximum number of messages in the buffer, however short the jobs are.
+/// The maximum number of messages that one fetch leases ahead, however short the jobs are. The buffer holds up to twice
+/// as many: what one fetch brings lasts while a lane fetches the next.
 const MAX_AHEAD: usize = 256;
 
 /// Number of checks by the upkeep, at least a millisecond apart, after which an untaken message goes back: by then all
@@ -83,6 +84,8 @@ struct State<S: LeaseStore> {
     mean: f64,
     /// Number of messages that the last fetch leased ahead.
     grown: usize,
+    /// Number of messages below which a lane fetches while the others run those that are left.
+    low: usize,
     /// Number of checks by the upkeep since the last message was taken.
     looks: u32,
 }
@@ -104,6 +107,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
             lanes: 0,
             mean: 0.0,
             grown: 0,
+            low: 0,
             looks: 0,
         };
         Self { queues, state: Mutex::new(state), fetched: Condvar::new() }
@@ -171,7 +175,15 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
                     }
                     let request = LeaseRequest { queues: self.queues.clone(), filter: filter.clone(), at_once, ahead };
                     let fetched = fetch(deferred, store, request, looks_first);
-                    return fetching.end(fetched, ahead, store);
+                    let found = fetching.end(fetched, Wanted { at_once, ahead }, store);
+                    // It may have fetched early, and must not leave alone what other lanes are too busy to take.
+                    if matches!(found, Ok(Found::Nothing(_))) {
+                        let now = store.now();
+                        if let Some(leased) = lock(&self.state).take_fitting(filter, now) {
+                            return Ok(Found::Leased(leased));
+                        }
+                    }
+                    return found;
                 }
             }
         }
@@ -212,7 +224,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         if state.looks < STALE {
             return Vec::new();
         }
-        state.grown = 0;
+        (state.grown, state.low) = (0, 0);
         state.take_all()
     }
 
@@ -223,6 +235,12 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
 
     pub(crate) fn is_empty(&self) -> bool {
         lock(&self.state).leased.is_empty()
+    }
+
+    /// Returns how many fetches have begun, and whether one is under way.
+    pub(crate) fn fetches(&self) -> (u64, bool) {
+        let State { round, is_fetching, .. } = *lock(&self.state);
+        (round + u64::from(is_fetching), is_fetching)
     }
 }
 
@@ -240,6 +258,13 @@ enum Step<T> {
     Wait,
     /// Fetch: it is this lane's turn.
     Fetch(Plan<T>),
+}
+
+/// What a fetch asks for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    at_once: usize,
+    ahead: usize,
 }
 
 struct Plan<T> {
@@ -275,6 +300,11 @@ impl<S: LeaseStore> State<S> {
         self.leased.get(place).filter(|leased| !leased.is_old(now)).map(|_| place)
     }
 
+    /// Takes the first message that matches.
+    fn take_fitting(&mut self, filter: &DequeueFilter, now: DateTime<Utc>) -> Option<Leased<S::Tag>> {
+        self.place(filter, now).and_then(|place| self.remove(place))
+    }
+
     fn remove(&mut self, place: usize) -> Option<Leased<S::Tag>> {
         self.looks = 0;
         self.leased.remove(place)
@@ -285,7 +315,8 @@ impl<S: LeaseStore> State<S> {
     fn is_low(&self, filter: &DequeueFilter, may_prefetch: bool) -> bool {
         may_prefetch
             && self.lanes > 1
-            && self.leased.len() < self.grown / 4
+            // If there is room for few, a fetch would cost more than it brings.
+            && self.leased.len() < self.low.min(self.most() / 2)
             && filter.single_types.is_empty()
             && filter.single_queues.is_empty()
     }
@@ -296,12 +327,25 @@ impl<S: LeaseStore> State<S> {
         self.mean += (took - self.mean) / 8.0;
     }
 
-    /// Returns how many messages to fetch ahead: twice as many as the last time, as long as it is little work.
-    fn prefetch_limit(&self) -> usize {
+    /// Returns how many messages the buffer may hold.
+    fn most(&self) -> usize {
         let work = WORK_AHEAD.as_secs_f64() * 1e6 * self.lanes as f64 / self.mean.max(1.0);
         // Computed as a float, so that it cannot overflow.
-        let most = work.min(MAX_AHEAD as f64) as usize;
-        most.min((self.grown * 2).max(8)).saturating_sub(self.leased.len())
+        work.min(2.0 * MAX_AHEAD as f64) as usize
+    }
+
+    /// Returns how many messages to fetch ahead: twice as many as the last time, as long as it is little work.
+    fn prefetch_limit(&self) -> usize {
+        self.most().saturating_sub(self.leased.len()).min((self.grown * 2).clamp(8, MAX_AHEAD))
+    }
+
+    /// Records what a fetch has brought. If it has brought all that was wanted, there is probably more, and the next one
+    /// begins early: then it takes place while the other lanes run what is left, and not while all wait for it.
+    fn note_fetched(&mut self, wanted: Wanted, others: usize) {
+        self.looks = 0;
+        self.grown = wanted.ahead.min(others);
+        let is_full = others + 1 >= wanted.at_once + wanted.ahead;
+        self.low = if is_full { self.grown } else { self.grown / 4 };
     }
 
     /// Takes the messages whose leases are too old; leases in the buffer are not renewed.
@@ -325,15 +369,13 @@ struct Fetching<'a, S: LeaseStore> {
 
 impl<S: LeaseStore> Fetching<'_, S> {
     /// Keeps the first message for this lane, and puts the others into the buffer.
-    fn end(mut self, fetched: Fetched<S>, ahead: usize, store: &S) -> NextMessage<S> {
+    fn end(mut self, fetched: Fetched<S>, wanted: Wanted, store: &S) -> NextMessage<S> {
         match fetched {
             Ok(Found::Leased(mut leased)) => {
                 let mine = leased.remove(0);
                 let is_buffered = !leased.is_empty();
                 if is_buffered {
-                    let mut state = lock(&self.buffer.state);
-                    state.looks = 0;
-                    state.grown = ahead.min(leased.len());
+                    lock(&self.buffer.state).note_fetched(wanted, leased.len());
                 }
                 self.outcome = Some(Ok(Found::Leased(leased)));
                 drop(self);
@@ -366,7 +408,11 @@ impl<S: LeaseStore> Drop for Fetching<'_, S> {
                 state.leased.extend(leased);
                 None
             }
-            Some(Ok(Found::Nothing(nothing))) => fruitless(Ok(nothing)),
+            Some(Ok(Found::Nothing(nothing))) => {
+                // Lanes run what is left first, and do not each find out again that there is no more.
+                (state.grown, state.low) = (0, 0);
+                fruitless(Ok(nothing))
+            }
             Some(Err(error)) => fruitless(Err(error)),
             // A panic, or an error before the fetch began: each lane tries alone.
             None => None,

@@ -353,3 +353,66 @@ fn a_message_that_cannot_be_released_now_keeps_no_other_one() {
     assert_eq!(prefetch.tend(&map), None, "all is done");
     assert!(lock(&map.leased).is_empty());
 }
+
+#[test]
+fn a_lane_that_fetches_early_and_finds_nothing_takes_what_is_in_the_buffer() {
+    let (map, prefetch, mut lane) = queue(10);
+    // With a second lane, a lane fetches while the buffer still has messages. The other one is busy.
+    let _busy = prefetch.lane(&["q".to_owned()].into());
+    let taken: Vec<_> = (0..10)
+        .map(|_| {
+            let leased = take(&mut lane, &prefetch, &map);
+            defer(&mut lane, &prefetch, &map, &leased);
+            leased.tag
+        })
+        .collect();
+    assert_eq!(taken, (1..=10).collect::<Vec<_>>());
+    // One for a single message, one for all others, and one that found nothing: it is not repeated.
+    assert_eq!(map.exchanges.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn the_next_messages_are_fetched_before_those_of_the_last_fetch_run_out() {
+    let (map, prefetch, mut lane) = queue(10_000);
+    let _busy = prefetch.lane(&["q".to_owned()].into());
+    let in_buffer = || 10_000 - lock(&map.waiting).len();
+    let mut most = 0;
+    for taken in 1..=2000 {
+        let leased = take(&mut lane, &prefetch, &map);
+        defer(&mut lane, &prefetch, &map, &leased);
+        let left = in_buffer() - taken;
+        assert!(taken < 600 || left >= 255, "{left} are left after {taken}");
+        most = most.max(left);
+    }
+    assert!(most <= 512, "{most}");
+}
+
+#[test]
+fn the_upkeep_leaves_commits_to_the_lanes_as_long_as_these_fetch() {
+    let (map, prefetch, mut lane) = queue(1);
+    let (began, has_begun) = mpsc::channel();
+    let (go, may_go) = mpsc::channel();
+    *lock(&map.gate) = Some((began, may_go));
+    thread::scope(|scope| {
+        let (prefetch, map) = (&prefetch, &map);
+        let fetch = scope.spawn(move || take(&mut lane, prefetch, map));
+        has_begun.recv().expect("begun");
+        assert!(prefetch.are_fetching(&prefetch.all()));
+        assert!(prefetch.are_fetching(&prefetch.all()), "it is under way");
+        go.send(()).expect("heard");
+        fetch.join().expect("no panic");
+    });
+    assert!(!prefetch.are_fetching(&prefetch.all()), "it began before the last look");
+    let mut other = prefetch.lane(&["q".to_owned()].into());
+    let found = other.next(&prefetch, &map, &DequeueFilter::all(), false).expect("a look");
+    assert!(matches!(found, Found::Nothing(_)));
+    assert!(prefetch.are_fetching(&prefetch.all()), "it began since");
+    assert!(!prefetch.are_fetching(&prefetch.all()));
+}
+
+#[test]
+fn a_commit_waits_two_milliseconds_or_five_between_fetches() {
+    let due = |are_fetching| (0..10).find(|waited| is_due(Duration::from_millis(*waited), are_fetching));
+    // The upkeep looks again a millisecond later.
+    assert_eq!((due(false), due(true)), (Some(1), Some(4)));
+}
