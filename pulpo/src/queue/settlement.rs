@@ -19,7 +19,7 @@ pub enum Settlement {
         /// The result of the job, as JSON. It is kept with the message, if done messages are kept
         /// ([`Keeping`](super::Keeping)).
         result: Option<Arc<str>>,
-        /// Whether the commit may be deferred by about two milliseconds, to be
+        /// Whether the commit may be deferred by up to five milliseconds, to be
         /// carried out together with others or with the next
         /// [`dequeue`](super::Consumer::dequeue): the job took less than a
         /// millisecond, or is part of a batch. If the process dies before that,
