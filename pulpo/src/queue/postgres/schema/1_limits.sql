@@ -409,7 +409,7 @@ DECLARE
     used jsonb;
     is_rated boolean;
     is_done boolean := false;
-    counts_runs boolean;
+    least_cap bigint;
     takes_batches boolean;
     key_used jsonb;
     room bigint;
@@ -466,12 +466,15 @@ BEGIN
             jsonb_array_elements(kinds) AS kind
         WHERE coalesce(one->>'queue' = kind->>'queue', one->'types' ? (kind->>'type')) ORDER BY key) AS locks;
     moment := clock_timestamp();
-    SELECT coalesce(bool_or(period <> 'null'), false), coalesce(bool_or(period = 'null'), false),
-            coalesce(bool_or(period = 'null' AND batches), false) INTO is_rated, counts_runs, takes_batches
-        FROM (SELECT one->'period' AS period, (one->>'batches')::boolean AS batches
+    SELECT coalesce(bool_or(period <> 'null'), false), min(cap) FILTER (WHERE period = 'null'),
+            coalesce(bool_or(period = 'null' AND batches), false) INTO is_rated, least_cap, takes_batches
+        FROM (SELECT one->'period' AS period, (one->>'most')::bigint AS cap, (one->>'batches')::boolean AS batches
             FROM jsonb_array_elements(limits) AS one) AS said;
     used := '{}';
-    IF counts_runs THEN
+    -- If all running messages together leave room in the smallest limit, whatever this
+    -- claim takes, it does not matter which limits they count for.
+    IF least_cap IS NOT NULL AND (joins IS NOT NULL OR least_cap <= most + (SELECT count(*) FROM (
+            SELECT FROM SCHEMA.message WHERE state = 2 LIMIT greatest(least_cap - most, 0)) AS any_running)) THEN
         -- The running messages, by the keys of each limit that counts runs. Those of a
         -- batch are one run. Most are counted by kind and key before any limit looks at
         -- them.
