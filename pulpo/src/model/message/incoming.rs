@@ -160,7 +160,7 @@ impl<'text> WireBody<'text> {
     }
 
     /// Returns the body as JSON, with its wrapping, if any.
-    #[cfg(feature = "testing")]
+    #[cfg(any(feature = "testing", feature = "conformance"))]
     pub(crate) fn text(&self) -> Option<&'text str> {
         self.text
     }
