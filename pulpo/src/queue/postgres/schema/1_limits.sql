@@ -505,7 +505,8 @@ BEGIN
         IF single_types = '{}' AND single_queues = '{}' THEN
             RETURN QUERY SELECT first.*, NULL::float8, NULL::boolean
                 FROM SCHEMA.claim_roomy(kinds, limits, used, at_once, most, token, moment, never_ahead,
-                    CASE WHEN cardinality(queues) = 1 AND wanted IS NULL AND except_types = '{}' THEN queues[1] END) AS first;
+                    CASE WHEN kinds <> '[]' AND cardinality(queues) = 1 AND wanted IS NULL AND except_types = '{}'
+                        THEN queues[1] END) AS first;
             is_done := FOUND;
         END IF;
         IF NOT is_done THEN
