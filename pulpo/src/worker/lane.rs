@@ -286,7 +286,9 @@ impl Lane {
         let metrics = resolved.map_or(&self.shared.resolved.unknown, |resolved| &resolved.metrics);
         let failed = delivery.failed(policy.max_attempts);
         // Whoever kicked it does not wait for its delay.
-        let delay = message.and_then(|message| message.header.delay()).filter(|_| delivery.kicks == 0);
+        let now = self.shared.clock.now();
+        let delay = message.and_then(|message| message.header.delay());
+        let delay = delay.filter(|delay| delivery.kicks == 0 || *delay <= now);
         let attempt = AttemptState {
             failed,
             policy,
@@ -297,7 +299,7 @@ impl Lane {
             delay,
             expiration: message.and_then(|message| message.header.expiration()),
             cancelled: false,
-            now: self.shared.clock.now(),
+            now,
             jitter: 0.0,
             stopping: false,
         };

@@ -34,24 +34,38 @@ const TRIES: usize = 10;
 /// Changes the text of a message that is still buried and has the text that was read.
 const END_DELAY: Sql = "UPDATE SCHEMA.message SET text = $2 WHERE id = $1 AND state = 3 AND md5(text) = $3";
 
-/// Ends the delays in the texts of these buried messages, since they are about to be kicked, and a worker would wait for
-/// them. Only a cancel buries a message before it is due.
-pub(super) fn end_delays(connection: &mut Connection, picked: &Conditions) -> Result<(), PostgresError> {
-    let sql = format!(
-        "SELECT id, text, now(), md5(text) FROM (SELECT id, text, last_error FROM SCHEMA.message
-            WHERE {} ORDER BY id DESC LIMIT {}) AS picked
-         WHERE last_error = '{CANCELLED}' AND strpos(text, 'delay') > 0",
-        picked.conditions,
-        picked.limit()
-    );
-    for row in connection.run_text(&sql, &picked.parameters())? {
-        let (id, text, now, before): (i64, &str, DateTime<Utc>, &str) =
-            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
-        if let Some(text) = message::without_delay(text, now) {
-            connection.run(END_DELAY, &[(&id, Type::INT8), (&text, Type::TEXT), (&before, Type::TEXT)])?;
+/// How many texts are in memory at a time.
+const TEXTS_AT_ONCE: usize = 100;
+
+/// Ends the delays in the texts of these buried messages, of which those of `chosen` are about to be kicked: a worker
+/// would wait for the delays. Only a cancel buries a message before it is due.
+pub(super) fn end_delays(connection: &mut Connection, picked: &Conditions, chosen: &str) -> Result<(), PostgresError> {
+    let mut after = i64::MAX;
+    loop {
+        let sql = format!(
+            "WITH picked AS MATERIALIZED (
+                SELECT id, unique_key FROM SCHEMA.message WHERE {} ORDER BY id DESC LIMIT {}),
+            {chosen}
+            SELECT id, text, now(), md5(text) FROM SCHEMA.message
+            WHERE id = ANY (ARRAY(SELECT id FROM chosen)) AND last_error = '{CANCELLED}' AND strpos(text, 'delay') > 0
+                AND id < {after}
+            ORDER BY id DESC LIMIT {TEXTS_AT_ONCE}",
+            picked.conditions,
+            picked.limit()
+        );
+        let rows = connection.run_text(&sql, &picked.parameters())?;
+        for row in &rows {
+            let (id, text, now, before): (i64, &str, DateTime<Utc>, &str) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            if let Some(text) = message::without_delay(text, now) {
+                connection.run(END_DELAY, &[(&id, Type::INT8), (&text, Type::TEXT), (&before, Type::TEXT)])?;
+            }
+            after = id;
+        }
+        if rows.len() < TEXTS_AT_ONCE {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 pub(super) fn edit(connection: &mut Connection, id: &MessageId, edit: &Edit) -> Result<Edited, PostgresError> {

@@ -235,7 +235,7 @@ impl Change {
         };
         let Some(picked) = self.conditions(&part, only) else { return Ok((0, None)) };
         if matches!(self, Self::Kick) {
-            edit::end_delays(connection, &picked)?;
+            edit::end_delays(connection, &picked, CHOSEN_TO_KICK)?;
         }
         let table = self.table();
         let (columns, chosen) = match self {
