@@ -73,7 +73,7 @@ fn assert_each_ran_once(lanes: &HashMap<String, Vec<Run>>, count: u64) {
     assert!(numbers.iter().copied().eq(0..count), "{} runs of {count} jobs", numbers.len());
 }
 
-/// The number of messages that a worker may lease ahead. If its lanes are kept from running, it
+/// Half of the messages that a worker may lease ahead. If its lanes are kept from running, it
 /// returns them, and they run out of order.
 const AHEAD: usize = 256;
 
@@ -102,7 +102,7 @@ fn two_workers_drain_what_another_process_published_each_job_once_and_in_order(p
     // A worker may stand still for a moment and then return what it had leased ahead. Without an order, some 3,000 of the
     // 10,000 come late.
     let late: usize = lanes.values().map(|runs| late(&priorities(runs))).sum();
-    assert!(late <= 4 * AHEAD, "they did not go by priority: {late} came late");
+    assert!(late <= 8 * AHEAD, "they did not go by priority: {late} came late");
     assert_eq!(place.run(WORKER, &["list"]).out, "no messages\n");
     let log = place.log() + &place.log_named("log2");
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "nothing to warn of: {log}");

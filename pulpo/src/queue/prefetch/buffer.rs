@@ -290,7 +290,10 @@ impl<S: LeaseStore> State<S> {
         let old = self.take_old(now);
         self.is_fetching = true;
         let ahead = if may_prefetch { self.prefetch_limit() } else { 0 };
-        Step::Fetch(Plan { old, at_once: 1 + self.waiting, ahead })
+        // If it fetches early, the lanes that were woken take what is left. What is leased at once is for a lane that has
+        // nothing: it counts as begun.
+        let others = if place.is_some() { 0 } else { self.waiting };
+        Step::Fetch(Plan { old, at_once: 1 + others, ahead })
     }
 
     /// Returns the position of the first message that matches.
@@ -342,7 +345,9 @@ impl<S: LeaseStore> State<S> {
     /// Records what a fetch has brought. If it has brought all that was wanted, there is probably more, and the next one
     /// begins early: then it takes place while the other lanes run what is left, and not while all wait for it.
     fn note_fetched(&mut self, wanted: Wanted, others: usize) {
-        self.looks = 0;
+        if others > 0 {
+            self.looks = 0;
+        }
         self.grown = wanted.ahead.min(others);
         let is_full = others + 1 >= wanted.at_once + wanted.ahead;
         self.low = if is_full { self.grown } else { self.grown / 4 };
@@ -374,9 +379,7 @@ impl<S: LeaseStore> Fetching<'_, S> {
             Ok(Found::Leased(mut leased)) => {
                 let mine = leased.remove(0);
                 let is_buffered = !leased.is_empty();
-                if is_buffered {
-                    lock(&self.buffer.state).note_fetched(wanted, leased.len());
-                }
+                lock(&self.buffer.state).note_fetched(wanted, leased.len());
                 self.outcome = Some(Ok(Found::Leased(leased)));
                 drop(self);
                 // After the messages are in the buffer, or the upkeep finds nothing to look after.
@@ -413,7 +416,10 @@ impl<S: LeaseStore> Drop for Fetching<'_, S> {
                 (state.grown, state.low) = (0, 0);
                 fruitless(Ok(nothing))
             }
-            Some(Err(error)) => fruitless(Err(error)),
+            Some(Err(error)) => {
+                (state.grown, state.low) = (0, 0);
+                fruitless(Err(error))
+            }
             // A panic, or an error before the fetch began: each lane tries alone.
             None => None,
         };

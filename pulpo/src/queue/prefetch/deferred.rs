@@ -14,7 +14,7 @@ use crate::sync::{Arc, Condvar, Mutex, lock, wait_while};
 /// The longest time from deferring a commit until it is sent, if no lane fetches.
 pub(crate) const LONGEST_DEFERRAL: Duration = Duration::from_millis(2);
 
-/// The longest time while lanes fetch one time after another: a fetch that is under way is followed by one that takes
+/// The longest time while one fetch follows another: a fetch that is under way is followed by one that takes
 /// the commit along. A step of its own in between would hold up both.
 pub(crate) const LONGEST_DEFERRAL_BETWEEN_FETCHES: Duration = Duration::from_millis(5);
 

@@ -24,7 +24,7 @@ const SLACK: u64 = 250_000;
 /// message before it takes the next one.
 const UNSETTLED_CALLS: u64 = 1;
 
-/// The embedded queue may defer the commit of a short job by two milliseconds. On a machine that is
+/// The embedded queue may defer the commit of a short job by five milliseconds. On a machine that is
 /// busy with other things, its thread for commits may be late by this many microseconds.
 const PUT_OFF: u64 = 150_000;
 
