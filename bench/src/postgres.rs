@@ -195,7 +195,7 @@ impl Bare {
     }
 }
 
-/// A connection that has published its first row, which is no part of the rate.
+/// A connection that has published its first row, which is not counted in the rate.
 struct BareProducer {
     client: Client,
     one: Statement,

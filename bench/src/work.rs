@@ -58,7 +58,7 @@ pub(crate) fn publish_one(pulpo: &Pulpo, time: Duration) -> f64 {
     n as f64 / started.elapsed().as_secs_f64()
 }
 
-/// Publishes the first job, which connects, and is no part of the rate.
+/// Publishes the first job, which connects, and is not counted in the rate.
 fn warm_up(pulpo: &Pulpo) {
     pulpo.publish(Email::numbered(0)).expect("published");
 }

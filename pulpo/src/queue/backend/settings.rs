@@ -89,7 +89,7 @@ impl Settings {
         match self.get(key) {
             None => "",
             Some(Value::Text(text)) => text,
-            Some(other) => panic!("the key {key} is not a text but {other:?}"),
+            Some(other) => panic!("the key {key} is not a string but {other:?}"),
         }
     }
 
