@@ -161,7 +161,7 @@ const COMMANDS: &[(&str, &[&str], i32, &str)] = &[
     ("schedule", &[], 1, "this queue cannot keep schedules"),
     ("workers", &[], 1, "this queue cannot list its workers"),
     ("stats", &[], 0, "this queue does not count by request type"),
-    ("watch", &[], 1, "this queue cannot list its workers"),
+    ("watch", &[], 1, "this queue cannot say which jobs run"),
     ("relay", &[], 2, "no outbox is configured"),
     ("outbox", &[], 0, "no outbox is configured"),
     ("dashboard", &["--listen", "nowhere"], 2, "nowhere"),
