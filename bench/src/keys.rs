@@ -77,7 +77,18 @@ fn limits(of: &str, effort: &Effort, drain: impl Fn(fn(&mut WorkerOptions)) -> f
         let rates = effort.against(|| drain(change), || drain(|_| ()));
         Row::rates(format!("{of}: drain with 8 lanes, {what}"), "pulpo, without", &rates).target(LIMITED)
     };
-    vec![row("a rate and a limit", with_limits), row("a rate of a million a day", with_long_rate)]
+    vec![
+        row("a limit", with_limit),
+        row("a rate and a limit", with_limits),
+        row("a rate of a million a day", with_long_rate),
+    ]
+}
+
+/// Sets a limit of runs that no queue of the benchmark reaches.
+fn with_limit(options: &mut WorkerOptions) {
+    let mut handler = HandlerOptions::default();
+    handler.limit = Some(1_000_000);
+    options.handlers.insert("send_email".to_owned(), handler);
 }
 
 /// Sets a rate that counts everything that the benchmark starts.

@@ -36,6 +36,7 @@ pub(crate) fn open_with(url: &str, lanes: usize, change: fn(&mut WorkerOptions))
 fn publish(effort: &Effort) -> Vec<Row> {
     let time = effort.publish();
     let server = PostgresServer::durable();
+    check_lengths(&server);
     let one = effort
         .against(|| work::publish_one(&open(&server.fresh_url(), 1), time), || Bare::new(&server).publish(1, 1, time));
     let many = effort.against(
@@ -235,5 +236,15 @@ impl BareProducer {
 /// Returns a text as long as the message of the same job.
 fn text(number: u64) -> String {
     let body = serde_json::to_string(&Email::numbered(number)).expect("JSON");
-    format!("{{\"header\":{{\"request_type\":\"send_email\",\"priority\":65536}},\"body\":{body}}}")
+    let header = r#"{"request_type":"send_email","priority":65536,"attempts":0,"shape":"1-0123456789abcdef"}"#;
+    format!("{{\"header\":{header},\"body\":{body}}}")
+}
+
+/// Checks that both sides store texts of the same length.
+fn check_lengths(server: &PostgresServer) {
+    let url = server.fresh_url();
+    open(&url, 1).publish(Email::numbered(1)).expect("published");
+    let (_, schema) = url.split_once("schema=").expect("a schema of its own");
+    let stored = server.psql(&format!("SELECT length(text) FROM {schema}.message"));
+    assert_eq!(stored.trim(), text(1).len().to_string(), "the bare texts are as long as the messages");
 }
