@@ -133,30 +133,20 @@ LANGUAGE sql STABLE AS $counted_at$
             % (period / 1000) ELSE 0 END * interval '1 microsecond'
 $counted_at$;
 
--- Leases the first messages of these kinds, `total` of them, those after `lanes`
--- ahead, if no limit that applies to them is by key and all have room for `total`
--- more. Otherwise it leases nothing, and `claim_first` decides for each message.
--- `counted` holds how many runs each limit has, as in `room`. `only_queue` is their
--- queue, if these are all kinds of one queue.
-CREATE FUNCTION SCHEMA.claim_roomy(
-    of_kinds jsonb, of_limits jsonb, counted jsonb, lanes bigint, total bigint, its_token text, instant timestamptz,
-    not_early text[], only_queue text)
-RETURNS TABLE(
-    leased_id bigint, leased_queue text, leased_type text, leased_attempts integer, leased_abandoned integer,
-    leased_due_since timestamptz, leased_left_since timestamptz, leased_ttr bigint, leased_text text,
-    leased_ahead boolean, leased_alone boolean)
-LANGUAGE plpgsql AS $claim_roomy$
-DECLARE
-    is_roomy boolean;
-    rates jsonb;
+-- Returns the rates that apply to these kinds, with when a start of each kind counts,
+-- if no limit that applies to them is by key and all have room for `total` more.
+-- Otherwise it returns null, and `claim_first` decides for each message. `counted`
+-- holds how many runs each limit has, as in `room`.
+CREATE FUNCTION SCHEMA.rates_with_room(of_kinds jsonb, of_limits jsonb, counted jsonb, total bigint, instant timestamptz)
+RETURNS jsonb LANGUAGE plpgsql AS $rates_with_room$
 BEGIN
-    SELECT coalesce(bool_and(NOT by_key AND cap - amount >= total
-            AND (period IS NULL OR cap >= 64 AND cap / 2 - amount >= total)), true),
-        coalesce(jsonb_agg(jsonb_build_object('queue', bound.queue, 'request_type', bound.request_type, 'period', period,
+    RETURN (SELECT CASE WHEN coalesce(bool_and(NOT by_key AND cap - amount >= total
+            AND (period IS NULL OR cap >= 64 AND cap / 2 - amount >= total)), true)
+        THEN coalesce(jsonb_agg(jsonb_build_object('queue', bound.queue, 'request_type', bound.request_type,
+            'period', period,
             'scope', CASE WHEN of_queue THEN 'queue ' || bound.queue ELSE 'handler ' || bound.request_type END,
             'at', SCHEMA.counted_at(instant, false, cap, period),
-            'early_at', SCHEMA.counted_at(instant, true, cap, period))) FILTER (WHERE period IS NOT NULL), '[]')
-        INTO is_roomy, rates
+            'early_at', SCHEMA.counted_at(instant, true, cap, period))) FILTER (WHERE period IS NOT NULL), '[]') END
     FROM (SELECT said.*, kind->>'queue' AS queue, kind->>'type' AS request_type, CASE WHEN period IS NULL
                 THEN coalesce((counted->>((place - 1) || ' '))::bigint, 0)
                 -- Starts far in the future are from before the clock was set back.
@@ -169,79 +159,9 @@ BEGIN
                 ARRAY(SELECT jsonb_array_elements_text(one->'scopes')) AS scopes
             FROM jsonb_array_elements(of_limits) WITH ORDINALITY AS numbered(one, place)) AS said
         JOIN jsonb_array_elements(of_kinds) AS kind
-            ON coalesce(said.only_queue = kind->>'queue', said.types ? (kind->>'type')) OFFSET 0) AS bound;
-    IF NOT is_roomy THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
-    WITH kind AS MATERIALIZED (
-        SELECT one->>'queue' AS queue, one->>'type' AS request_type, noted.starts, noted.early_starts
-        FROM jsonb_array_elements(of_kinds) AS one
-        LEFT JOIN (SELECT rate->>'queue' AS queue, rate->>'request_type' AS request_type,
-                jsonb_agg(jsonb_build_array(rate->>'scope', '', rate->>'at')) AS starts,
-                jsonb_agg(jsonb_build_array(rate->>'scope', '', rate->>'early_at')) AS early_starts
-            FROM jsonb_array_elements(rates) AS rate GROUP BY 1, 2) AS noted
-            ON noted.queue = one->>'queue' AND noted.request_type = one->>'type'),
-    -- Straight from the index of the queue, as a claim without limits does it.
-    straight AS MATERIALIZED (
-        SELECT message.ctid AS place, message.priority, message.id, message.queue, message.request_type,
-            message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
-        FROM SCHEMA.message WHERE message.state = 0 AND message.queue = only_queue
-            AND message.request_type = ANY (ARRAY(SELECT kind.request_type FROM kind))
-        ORDER BY message.priority, message.id LIMIT total FOR UPDATE SKIP LOCKED),
-    searched AS MATERIALIZED (
-        SELECT message.place, front.priority, front.id, front.queue, front.request_type, message.starts_alone
-        FROM (SELECT next.priority, next.id, kind.queue, kind.request_type
-            FROM kind CROSS JOIN LATERAL (
-                (SELECT message.priority, message.id FROM SCHEMA.message
-                    WHERE message.state < 1 AND message.limit_key IS NULL AND message.queue = kind.queue
-                        AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT total + 16)
-                UNION ALL
-                (SELECT message.priority, message.id FROM SCHEMA.message
-                    WHERE message.state < 1 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
-                        AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT total + 16)
-                ORDER BY 1, 2 LIMIT total + 16) AS next
-            WHERE only_queue IS NULL
-            ORDER BY next.priority, next.id LIMIT total + 16) AS front
-        CROSS JOIN LATERAL (SELECT message.ctid AS place,
-                message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
-            FROM SCHEMA.message WHERE message.id = front.id AND message.state = 0
-            FOR UPDATE SKIP LOCKED) AS message
-        ORDER BY front.priority, front.id LIMIT total),
-    chosen AS (
-        SELECT after.place, after.is_early, CASE WHEN after.is_early THEN kind.early_starts ELSE kind.starts END AS starts
-        FROM (SELECT numbered.*,
-                bool_or(numbered.is_early AND (numbered.starts_alone OR numbered.request_type = ANY (not_early)))
-                    OVER (ORDER BY numbered.priority, numbered.id) AS waits
-            FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > lanes AS is_early
-                FROM (SELECT * FROM straight UNION ALL SELECT * FROM searched) AS held) AS numbered) AS after
-        JOIN kind ON kind.queue = after.queue AND kind.request_type = after.request_type
-        WHERE NOT after.waits),
-    leased AS (
-        UPDATE SCHEMA.message SET state = 2, lease = its_token, since = instant, ahead = chosen.is_early,
-            lease_ends = instant + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
-        FROM chosen WHERE message.ctid = chosen.place
-        RETURNING message.id, message.queue, message.request_type, message.priority, message.attempts, message.abandoned,
-            message.due_since, message.left_since, message.ttr, message.text, message.ahead, message.alone),
-    -- Of what was leased: the place of a message that another transaction has changed
-    -- since the look is not found, and the next claim takes it.
-    kept AS (
-        INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
-        SELECT start.scope, '', start.at, sum(start.count), max(start.at + start.period * interval '1 microsecond')
-        FROM (SELECT rate->>'scope' AS scope, (rate->>'period')::bigint AS period, part.count,
-                (rate->>CASE WHEN part.is_early THEN 'early_at' ELSE 'at' END)::timestamptz AS at
-            FROM (SELECT leased.queue, leased.request_type, leased.ahead AS is_early, count(*) AS count
-                FROM leased GROUP BY 1, 2, 3) AS part
-            JOIN jsonb_array_elements(rates) AS rate
-                ON rate->>'queue' = part.queue AND rate->>'request_type' = part.request_type) AS start
-        GROUP BY start.scope, start.at ORDER BY start.scope, start.at
-        ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
-            ends = greatest(started.ends, excluded.ends))
-    SELECT leased.id, leased.queue, leased.request_type, leased.attempts, leased.abandoned, leased.due_since,
-        leased.left_since, leased.ttr, leased.text, leased.ahead, leased.alone
-    FROM leased ORDER BY leased.priority, leased.id;
+            ON coalesce(said.only_queue = kind->>'queue', said.types ? (kind->>'type')) OFFSET 0) AS bound);
 END
-$claim_roomy$;
+$rates_with_room$;
 
 -- Leases the first messages of these kinds that all limits let start, in one
 -- statement: `total` of them, those after `lanes` ahead. `counted` holds how many
@@ -409,6 +329,8 @@ DECLARE
     used jsonb;
     is_rated boolean;
     is_done boolean := false;
+    rates jsonb;
+    only_queue text;
     least_cap bigint;
     takes_batches boolean;
     key_used jsonb;
@@ -503,10 +425,79 @@ BEGIN
     IF joins IS NULL AND NOT takes_batches AND NOT EXISTS (SELECT FROM SCHEMA.held_back
             WHERE until > moment AND began <= moment + interval '1 minute') THEN
         IF single_types = '{}' AND single_queues = '{}' THEN
-            RETURN QUERY SELECT first.*, NULL::float8, NULL::boolean
-                FROM SCHEMA.claim_roomy(kinds, limits, used, at_once, most, token, moment, never_ahead,
-                    CASE WHEN kinds <> '[]' AND cardinality(queues) = 1 AND wanted IS NULL AND except_types = '{}'
-                        THEN queues[1] END) AS first;
+            rates := SCHEMA.rates_with_room(kinds, limits, used, most, moment);
+            only_queue := CASE WHEN kinds <> '[]' AND cardinality(queues) = 1 AND wanted IS NULL AND except_types = '{}'
+                THEN queues[1] END;
+        END IF;
+        IF rates IS NOT NULL THEN
+            -- The first messages of these kinds.
+            RETURN QUERY
+                WITH kind AS MATERIALIZED (
+                    SELECT one->>'queue' AS queue, one->>'type' AS request_type, noted.starts, noted.early_starts
+                    FROM jsonb_array_elements(kinds) AS one
+                    LEFT JOIN (SELECT rate->>'queue' AS queue, rate->>'request_type' AS request_type,
+                            jsonb_agg(jsonb_build_array(rate->>'scope', '', rate->>'at')) AS starts,
+                            jsonb_agg(jsonb_build_array(rate->>'scope', '', rate->>'early_at')) AS early_starts
+                        FROM jsonb_array_elements(rates) AS rate GROUP BY 1, 2) AS noted
+                        ON noted.queue = one->>'queue' AND noted.request_type = one->>'type'),
+                -- Straight from the index of the queue, as a claim without limits does it.
+                straight AS MATERIALIZED (
+                    SELECT message.ctid AS place, message.priority, message.id, message.queue, message.request_type,
+                        message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
+                    FROM SCHEMA.message WHERE message.state = 0 AND message.queue = only_queue
+                        AND message.request_type = ANY (ARRAY(SELECT kind.request_type FROM kind))
+                    ORDER BY message.priority, message.id LIMIT most FOR UPDATE SKIP LOCKED),
+                searched AS MATERIALIZED (
+                    SELECT message.place, front.priority, front.id, front.queue, front.request_type, message.starts_alone
+                    FROM (SELECT next.priority, next.id, kind.queue, kind.request_type
+                        FROM kind CROSS JOIN LATERAL (
+                            (SELECT message.priority, message.id FROM SCHEMA.message
+                                WHERE message.state < 1 AND message.limit_key IS NULL AND message.queue = kind.queue
+                                    AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT most + 16)
+                            UNION ALL
+                            (SELECT message.priority, message.id FROM SCHEMA.message
+                                WHERE message.state < 1 AND message.limit_key IS NOT NULL AND message.queue = kind.queue
+                                    AND message.request_type = kind.request_type ORDER BY message.priority, message.id LIMIT most + 16)
+                            ORDER BY 1, 2 LIMIT most + 16) AS next
+                        WHERE only_queue IS NULL
+                        ORDER BY next.priority, next.id LIMIT most + 16) AS front
+                    CROSS JOIN LATERAL (SELECT message.ctid AS place,
+                            message.alone OR coalesce(message.key_mode = 1, false) AS starts_alone
+                        FROM SCHEMA.message WHERE message.id = front.id AND message.state = 0
+                        FOR UPDATE SKIP LOCKED) AS message
+                    ORDER BY front.priority, front.id LIMIT most),
+                chosen AS (
+                    SELECT after.place, after.is_early, CASE WHEN after.is_early THEN kind.early_starts ELSE kind.starts END AS starts
+                    FROM (SELECT numbered.*,
+                            bool_or(numbered.is_early AND (numbered.starts_alone OR numbered.request_type = ANY (never_ahead)))
+                                OVER (ORDER BY numbered.priority, numbered.id) AS waits
+                        FROM (SELECT held.*, row_number() OVER (ORDER BY held.priority, held.id) > at_once AS is_early
+                            FROM (SELECT * FROM straight UNION ALL SELECT * FROM searched) AS held) AS numbered) AS after
+                    JOIN kind ON kind.queue = after.queue AND kind.request_type = after.request_type
+                    WHERE NOT after.waits),
+                leased AS (
+                    UPDATE SCHEMA.message SET state = 2, lease = token, since = moment, ahead = chosen.is_early,
+                        lease_ends = moment + message.ttr * interval '1 millisecond', run = NULL, starts = chosen.starts
+                    FROM chosen WHERE message.ctid = chosen.place
+                    RETURNING message.id, message.queue, message.request_type, message.priority, message.attempts, message.abandoned,
+                        message.due_since, message.left_since, message.ttr, message.text, message.ahead, message.alone),
+                -- Of what was leased: the place of a message that another transaction has changed
+                -- since the look is not found, and the next claim takes it.
+                kept AS (
+                    INSERT INTO SCHEMA.started AS started(scope, key, at, count, ends)
+                    SELECT start.scope, '', start.at, sum(start.count), max(start.at + start.period * interval '1 microsecond')
+                    FROM (SELECT rate->>'scope' AS scope, (rate->>'period')::bigint AS period, part.count,
+                            (rate->>CASE WHEN part.is_early THEN 'early_at' ELSE 'at' END)::timestamptz AS at
+                        FROM (SELECT leased.queue, leased.request_type, leased.ahead AS is_early, count(*) AS count
+                            FROM leased GROUP BY 1, 2, 3) AS part
+                        JOIN jsonb_array_elements(rates) AS rate
+                            ON rate->>'queue' = part.queue AND rate->>'request_type' = part.request_type) AS start
+                    GROUP BY start.scope, start.at ORDER BY start.scope, start.at
+                    ON CONFLICT (scope, key, at) DO UPDATE SET count = started.count + excluded.count,
+                        ends = greatest(started.ends, excluded.ends))
+                SELECT leased.id, leased.queue, leased.request_type, leased.attempts, leased.abandoned, leased.due_since,
+                    leased.left_since, leased.ttr, leased.text, leased.ahead, leased.alone, NULL::float8, NULL::boolean
+                FROM leased ORDER BY leased.priority, leased.id;
             is_done := FOUND;
         END IF;
         IF NOT is_done THEN
