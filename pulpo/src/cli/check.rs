@@ -101,7 +101,7 @@ pub(super) fn run(
         None => None,
     };
     // Findings are reported even if the queue does not answer, or goes away.
-    let (waiting, unanswered) = arguments.queue.then(|| waiting::look(&registry, open)).unzip();
+    let (waiting, unanswered) = arguments.queue.then(|| waiting::decode(&registry, open)).unzip();
     let unanswered = unanswered.flatten();
     let faults = problems.len()
         + compared.as_ref().map_or(0, |compared| compared.changes.len())

@@ -46,7 +46,7 @@ pub(super) fn interval(text: &str) -> Result<Duration, String> {
 
 /// A reading of the queue, with the rates since the previous one.
 #[derive(Serialize)]
-struct Look {
+struct Reading {
     at: DateTime<Utc>,
     #[serde(flatten)]
     stats: Stats,
@@ -74,13 +74,13 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write
             Ok(spool) => (spool, None),
             Err(error) => (None, Some(error)),
         };
-        let look = Look { at, stats, spool, rates: Vec::new() };
+        let reading = Reading { at, stats, spool, rates: Vec::new() };
         if arguments.format.json {
-            show::json(out, &look)?;
+            show::json(out, &reading)?;
         } else {
-            plain(pulpo, &look, false, out)?;
+            plain(pulpo, &reading, false, out)?;
         }
-        let away = show::unreachable(&look.stats.unreachable).err().map(|error| error.to_string());
+        let away = show::unreachable(&reading.stats.unreachable).err().map(|error| error.to_string());
         let unread = unread.map(|error| format!("cannot read the spool: {}", chain(&error)));
         let problems: Vec<String> = away.into_iter().chain(unread).collect();
         return if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) };
@@ -98,11 +98,11 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &StatsArguments, out: &mut dyn Write
                     tracing::warn!("cannot read the spool: {}", chain(&error));
                     None
                 });
-                let look = Look { at: Utc::now(), stats, spool, rates };
+                let reading = Reading { at: Utc::now(), stats, spool, rates };
                 if arguments.format.json {
-                    show::json_line(out, &look)?;
+                    show::json_line(out, &reading)?;
                 } else {
-                    refresh(pulpo, &look, interval, out)?;
+                    refresh(pulpo, &reading, interval, out)?;
                 }
             }
             // It may be back at the next reading.
@@ -135,11 +135,11 @@ fn rates(before: &[Totals], now: &[Totals], passed: Duration) -> Vec<Rate> {
 }
 
 /// Replaces the previous output on a terminal; elsewhere prints below it.
-fn refresh(pulpo: &Pulpo, look: &Look, interval: Duration, out: &mut dyn Write) -> Done {
+fn refresh(pulpo: &Pulpo, reading: &Reading, interval: Duration, out: &mut dyn Write) -> Done {
     let mut text = Vec::new();
-    let at = look.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let at = reading.at.to_rfc3339_opts(SecondsFormat::Secs, true);
     writeln!(text, "{at}, every {}", humantime::format_duration(interval))?;
-    plain(pulpo, look, true, &mut text)?;
+    plain(pulpo, reading, true, &mut text)?;
     if terminal::can_move() {
         // Move to the top, clear the rest of each line, and then everything below.
         let text = fitted(&String::from_utf8_lossy(&text), terminal::height()).replace('\n', "\x1b[K\n");
@@ -177,8 +177,8 @@ const COLUMNS: [Column; 8] = [
 const RATES: [Column; 2] =
     [Column::new("PUBLISHED/S").short("IN/S").spare(5), Column::new("FINISHED/S").short("OUT/S").spare(6)];
 
-fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
-    let Look { stats, rates, .. } = look;
+fn plain(pulpo: &Pulpo, reading: &Reading, rated: bool, out: &mut dyn Write) -> Done {
+    let Reading { stats, rates, .. } = reading;
     let mut table = Table::new(COLUMNS.into_iter().chain(RATES.into_iter().filter(|_| rated)));
     let mut row = |counts: &Counts, rate: Option<&Rate>| {
         let mut cells = vec![
@@ -213,7 +213,8 @@ fn plain(pulpo: &Pulpo, look: &Look, rated: bool, out: &mut dyn Write) -> Done {
     for warning in &stats.warnings {
         show::note(out, &format!("SLOW {}", show::visible(warning)))?;
     }
-    if let Some(Spooled { waiting, oldest, refused, .. }) = look.spool.as_ref().filter(|it| it.waiting + it.refused > 0)
+    if let Some(Spooled { waiting, oldest, refused, .. }) =
+        reading.spool.as_ref().filter(|it| it.waiting + it.refused > 0)
     {
         let oldest = oldest.map(|since| format!(", the oldest since {}", show::age(since))).unwrap_or_default();
         let refused = if *refused > 0 { format!("; {refused} were refused") } else { String::new() };

@@ -64,7 +64,7 @@ struct Event {
     published: Option<u64>,
 }
 
-/// A job that was running at the last look.
+/// A job that was running at the last check.
 #[derive(Clone, Debug)]
 struct Seen {
     job: RunningJob,
@@ -74,8 +74,8 @@ struct Seen {
     failed_runs: u32,
 }
 
-/// The jobs that were running at the last look, by message and run.
-type Looked = BTreeMap<(MessageId, u32), Seen>;
+/// The jobs that were running at the last check, by message and run.
+type Runs = BTreeMap<(MessageId, u32), Seen>;
 
 pub(super) fn run(pulpo: &Pulpo, arguments: &WatchArguments, out: &mut dyn Write) -> Done {
     if pulpo.queue().workers().is_none() {
@@ -84,11 +84,11 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &WatchArguments, out: &mut dyn Write
         )
         .into());
     }
-    let mut before: Option<Looked> = None;
+    let mut before: Option<Runs> = None;
     let mut others = Others::default();
     names::warn(pulpo, &wanted(arguments));
     loop {
-        match look(pulpo, arguments, &mut before, &mut others) {
+        match poll(pulpo, arguments, &mut before, &mut others) {
             Ok(events) => {
                 for event in events {
                     if arguments.format.json {
@@ -98,7 +98,7 @@ pub(super) fn run(pulpo: &Pulpo, arguments: &WatchArguments, out: &mut dyn Write
                     }
                 }
             }
-            // It may be back at the next look.
+            // It may be back at the next check.
             Err(error) if error.is_transient() => tracing::warn!("{}", chain(&error)),
             Err(error) => return Err(error.into()),
         }
@@ -114,10 +114,10 @@ fn wanted(arguments: &WatchArguments) -> Filter {
     filter
 }
 
-fn look(
+fn poll(
     pulpo: &Pulpo,
     arguments: &WatchArguments,
-    before: &mut Option<Looked>,
+    before: &mut Option<Runs>,
     others: &mut Others,
 ) -> Result<Vec<Event>, QueueError> {
     let queue = &**pulpo.queue();
@@ -157,8 +157,8 @@ fn look(
 }
 
 /// Returns the running jobs.
-fn running(pulpo: &Pulpo, arguments: &WatchArguments, known: &Looked) -> Result<Looked, QueueError> {
-    let mut looked = Looked::new();
+fn running(pulpo: &Pulpo, arguments: &WatchArguments, known: &Runs) -> Result<Runs, QueueError> {
+    let mut runs = Runs::new();
     for worker in pulpo.workers()? {
         for job in worker.running {
             let is_wanted = arguments.request_type.as_ref().is_none_or(|of| *of == job.request_type)
@@ -171,10 +171,10 @@ fn running(pulpo: &Pulpo, arguments: &WatchArguments, known: &Looked) -> Result<
                 Some(seen) => seen.failed_runs,
                 None => pulpo.queue().peek(&job.id)?.as_ref().map_or(0, failed_runs),
             };
-            looked.insert(key, Seen { job, host: worker.report.host.clone(), pid: worker.report.pid, failed_runs });
+            runs.insert(key, Seen { job, host: worker.report.host.clone(), pid: worker.report.pid, failed_runs });
         }
     }
-    Ok(looked)
+    Ok(runs)
 }
 
 fn failed_runs(message: &StoredMessage) -> u32 {
@@ -310,7 +310,7 @@ mod tests {
             |event: Option<Event>| event.map(|event| [event.done, event.failed, event.published].map(Option::unwrap));
         assert_eq!(counts(others.unseen(&[], [5, 1, 6])), Some([5, 1, 6]));
         assert_eq!(counts(others.unseen(&[], [0, 0, 0])), None);
-        // Seen first, and counted at the next look.
+        // Seen first, and counted at the next check.
         let ended = [seen().event("ended"), seen().event("done"), seen().event("failed")];
         assert_eq!(counts(others.unseen(&ended, [1, 0, 0])), None);
         assert_eq!(counts(others.unseen(&[], [3, 1, 0])), Some([2, 0, 0]));

@@ -62,7 +62,7 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
             }
             @if found.is_empty() {
                 p.card.faint {
-                    @if rest.is_some() { "No match among the " (number(LOOKED_AT)) " jobs searched." } @else { "No jobs match." }
+                    @if rest.is_some() { "No match among the " (number(MOST_SEARCHED)) " jobs searched." } @else { "No jobs match." }
                 }
                 @if let Some(next) = &next { nav.pages aria-label="More jobs" { a href=(next) rel="next" { "Search older jobs" } } }
             } @else {
@@ -83,7 +83,7 @@ async fn list_content(site: &Site, visit: &Visit, pairs: &Pairs) -> Result<Marku
 }
 
 /// Maximum number of messages that a page searches, so that it is quick even if matches are rare.
-const LOOKED_AT: u64 = 50_000;
+const MOST_SEARCHED: u64 = 50_000;
 
 /// The jobs found for a page.
 struct Page {
@@ -119,7 +119,7 @@ impl Page {
             None => queue.survey(&Filter::all().limit(1), false)?.messages.pop().map(|newest| newest.id),
         };
         let begin = begin.and_then(|id| id.as_str().parse::<u64>().ok());
-        Ok(begin.filter(|begin| *begin > LOOKED_AT).map(|begin| MessageId::from(begin - LOOKED_AT)))
+        Ok(begin.filter(|begin| *begin > MOST_SEARCHED).map(|begin| MessageId::from(begin - MOST_SEARCHED)))
     }
 }
 

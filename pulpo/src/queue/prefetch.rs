@@ -16,7 +16,7 @@
 //!    after [`Lane::was_long`].
 //! 5. `flush` calls [`Prefetch::flush`], and then [`Prefetch::release`] with the result of [`Lane::take_all`];
 //!    `take_lost_leases` calls the lane's.
-//! 6. A thread of the adapter calls [`Prefetch::tend`] when the store is [woken](LeaseStore::wake_upkeep), and again
+//! 6. A thread of the adapter calls [`Prefetch::run_upkeep`] when the store is [woken](LeaseStore::wake_upkeep), and again
 //!    after the time that it returns: an [`Upkeep`](upkeep::Upkeep) does that.
 //!
 //! An adapter that cannot lease ahead (because its server counts each delivery as an attempt) returns false from
@@ -36,7 +36,7 @@ pub(crate) use self::buffer::{Found, NextMessage};
 use self::deferred::LONGEST_DEFERRAL_BETWEEN_FETCHES;
 pub(crate) use self::deferred::{DeferredCommit, DeferredCommits, LONGEST_DEFERRAL, LostLeases};
 use self::store::commit;
-pub(crate) use self::store::{Exchange, Exchanged, LeaseRequest, LeaseStore, Leased, Look, Offer, StoreError};
+pub(crate) use self::store::{Availability, Exchange, Exchanged, LeaseRequest, LeaseStore, Leased, Offer, StoreError};
 use super::{DequeueFilter, Lease};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
@@ -148,7 +148,7 @@ impl<S: LeaseStore> Prefetch<S> {
     }
 
     /// Does the work that is due, and returns when to call it again, if anything is waiting.
-    pub(crate) fn tend(&self, store: &S) -> Option<Duration> {
+    pub(crate) fn run_upkeep(&self, store: &S) -> Option<Duration> {
         let mut again = TICK;
         let buffers = self.all();
         let are_fetching = self.are_fetching(&buffers);
@@ -214,16 +214,16 @@ impl<S: LeaseStore> Lane<S> {
         self.buffer.try_take(store, filter, self.may_prefetch, took)
     }
 
-    /// Returns the next message that matches, and fetches if none is in the buffer. `looks_first`: there may be no
+    /// Returns the next message that matches, and fetches if none is in the buffer. `checks_first`: there may be no
     /// message.
     pub(crate) fn next(
         &mut self,
         prefetch: &Prefetch<S>,
         store: &S,
         filter: &DequeueFilter,
-        looks_first: bool,
+        checks_first: bool,
     ) -> NextMessage<S> {
-        let found = self.buffer.take(&prefetch.deferred, store, filter, self.may_prefetch, looks_first);
+        let found = self.buffer.take(&prefetch.deferred, store, filter, self.may_prefetch, checks_first);
         if matches!(found, Ok(Found::Nothing(_))) {
             self.may_prefetch = false;
         }

@@ -139,7 +139,7 @@ impl QueueAdapter for Several {
             }
         }
         let away = || servers.iter().find_map(|server| server.health().error());
-        // Another thread may have found out between two looks that one is back.
+        // Another thread may have found out between two checks that one is back.
         let none = || QueueError::Unavailable { doing: "publish to any server".to_owned(), source: "try again".into() };
         let error = failed.or_else(away).unwrap_or_else(none);
         Err(if taken.is_empty() {

@@ -25,7 +25,7 @@ impl Shared {
         let longest = options.sleep_duration.saturating_add(LONGEST_AT_QUEUE);
         self.crew.lanes().iter().find_map(|lane| {
             // Any thread that has the slot now holds it no longer than a call takes.
-            lane.slot.look(&self.monitor, |held| {
+            lane.slot.try_with(&self.monitor, |held| {
                 let Some(held) = held else {
                     let seen = Duration::from_nanos(lane.last_seen.load(Ordering::Relaxed));
                     let silent = uptime.saturating_sub(seen);

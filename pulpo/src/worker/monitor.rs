@@ -48,7 +48,7 @@ impl Monitor {
         let mut stop_by = None;
         let mut failed = None;
         loop {
-            let seen = self.shared.monitor.look();
+            let seen = self.shared.monitor.begin_check();
             let uptime = clock.uptime();
             if self.shared.stop.requested() {
                 let end = *stop_by.get_or_insert(uptime.saturating_add(self.shared.options.shutdown_grace));
@@ -258,13 +258,13 @@ mod tests {
     use crate::worker::waker::MonitorWaker;
 
     #[test]
-    fn a_stop_takes_what_a_service_looks_at_a_moment_later() {
+    fn a_stop_takes_what_a_service_reads_a_moment_later() {
         let mut slots: Vec<_> = (0..3).map(|_| Arc::new(InFlightSlot::default())).collect();
         let monitor = MonitorWaker::new(Notify::new(Arc::new(SystemClock::new())));
         slots[0].with(&monitor, |slot| *slot = Some("free"));
         slots[1].with(&monitor, |slot| *slot = Some("looked at"));
-        let looked_at = slots[1].clone();
-        let taken = looked_at.look(&monitor, |_| take_unused(&mut slots));
+        let checked = slots[1].clone();
+        let taken = checked.try_with(&monitor, |_| take_unused(&mut slots));
         assert_eq!(taken, Some(vec!["free"]));
         assert_eq!(take_unused(&mut slots), ["looked at"]);
         assert!(slots.is_empty());

@@ -36,7 +36,7 @@ impl<T> InFlightSlot<T> {
 
     /// Calls `action` with the contents, for threads other than the lane and the monitor; `None` while the slot is in
     /// use.
-    pub(super) fn look<R>(&self, monitor: &MonitorWaker, action: impl FnOnce(&mut Option<T>) -> R) -> Option<R> {
+    pub(super) fn try_with<R>(&self, monitor: &MonitorWaker, action: impl FnOnce(&mut Option<T>) -> R) -> Option<R> {
         let result = action(&mut *try_lock(&self.held)?);
         self.wake_if_missed(monitor);
         Some(result)

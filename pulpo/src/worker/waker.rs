@@ -16,11 +16,11 @@ pub(super) struct MonitorWaker {
 }
 
 /// Set while the monitor checks the lanes. Each change must wake it then: it may have checked that lane already.
-const LOOKING: u64 = u64::MAX;
+const CHECKING: u64 = u64::MAX;
 
 impl MonitorWaker {
     pub(super) fn new(notify: Arc<Notify>) -> Self {
-        Self { notify, planned: AtomicU64::new(LOOKING) }
+        Self { notify, planned: AtomicU64::new(CHECKING) }
     }
 
     /// Wakes the monitor unless it will check by then anyway; the time is in uptime.
@@ -36,21 +36,21 @@ impl MonitorWaker {
     }
 
     /// Marks the start of the monitor's check of the lanes. Returns the generation to wait from.
-    pub(super) fn look(&self) -> u64 {
+    pub(super) fn begin_check(&self) -> u64 {
         let seen = self.notify.generation();
-        self.planned.store(LOOKING, Ordering::SeqCst);
+        self.planned.store(CHECKING, Ordering::SeqCst);
         seen
     }
 
     /// Ends the monitor's check of all lanes, and waits until this time or until it is woken. `uptime` is the time of
     /// the check.
     pub(super) fn wait(&self, seen: u64, next: Option<Duration>, uptime: Duration) {
-        self.planned.store(next.map_or(LOOKING, nanos), Ordering::SeqCst);
+        self.planned.store(next.map_or(CHECKING, nanos), Ordering::SeqCst);
         self.notify.wait(seen, next.map(|next| next.saturating_sub(uptime)));
     }
 }
 
 /// Returns nanoseconds of uptime, below the value that marks a check.
 pub(super) fn nanos(uptime: Duration) -> u64 {
-    u64::try_from(uptime.as_nanos()).unwrap_or(LOOKING - 1)
+    u64::try_from(uptime.as_nanos()).unwrap_or(CHECKING - 1)
 }

@@ -9,7 +9,7 @@ use shuttle::thread;
 
 use crate::guard::catch;
 use crate::queue::prefetch::{
-    Exchange, Exchanged, Found, Lane, LeaseRequest, LeaseStore, Leased, Look, Offer, Prefetch, StoreError,
+    Availability, Exchange, Exchanged, Found, Lane, LeaseRequest, LeaseStore, Leased, Offer, Prefetch, StoreError,
 };
 use crate::queue::{Delivery, DequeueFilter, Lease};
 use crate::sync::{Arc, Mutex, lock};
@@ -89,8 +89,8 @@ impl LeaseStore for Store {
         Ok(())
     }
 
-    fn look(&self, _: &LeaseRequest) -> Result<Look, Failure> {
-        Ok(if lock(&self.0).ready.is_empty() { Look::NothingBefore(None) } else { Look::Unknown })
+    fn availability(&self, _: &LeaseRequest) -> Result<Availability, Failure> {
+        Ok(if lock(&self.0).ready.is_empty() { Availability::NothingBefore(None) } else { Availability::Unknown })
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -181,7 +181,7 @@ fn run(messages: Messages, lanes: usize, most: usize) {
         let process = process.clone();
         thread::spawn(move || {
             for _ in 0..12 {
-                let _ = catch(|| process.prefetch.tend(&process.store));
+                let _ = catch(|| process.prefetch.run_upkeep(&process.store));
                 thread::yield_now();
             }
         })

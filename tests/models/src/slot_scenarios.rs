@@ -75,7 +75,7 @@ impl Worker {
     /// Watches the slot until the lane has ended, or everything is put back after a stop.
     fn watch(&self) {
         loop {
-            let seen = self.monitor.look();
+            let seen = self.monitor.begin_check();
             if self.slot.is_left() {
                 return;
             }
@@ -152,7 +152,7 @@ pub fn the_monitor_misses_nothing_while_somebody_looks() {
     let (monitor, visitor) = (worker.clone(), worker.clone());
     let monitor = thread::spawn(move || {
         while lock(&monitor.ends)[0] == 0 {
-            let seen = monitor.monitor.look();
+            let seen = monitor.monitor.begin_check();
             if let Some(mut slot) = monitor.slot.visit() {
                 slot.take().inspect(|job| monitor.end(job));
                 return;
@@ -162,7 +162,7 @@ pub fn the_monitor_misses_nothing_while_somebody_looks() {
     });
     let visitor = thread::spawn(move || {
         for _ in 0..2 {
-            visitor.slot.look(&visitor.monitor, |_| thread::yield_now());
+            visitor.slot.try_with(&visitor.monitor, |_| thread::yield_now());
         }
     });
     monitor.join().expect("the monitor");

@@ -230,7 +230,7 @@ fn a_list_finds_old_messages_between_many_that_are_gone() {
     }
     let listed = queue.list(&Filter::all()).unwrap();
     assert_eq!(listed.iter().map(|message| &message.id).collect::<Vec<_>>(), [&old[0]]);
-    assert_eq!(queue.stats().unwrap().counts.len(), 1, "the look for the newest id leaves nothing behind");
+    assert_eq!(queue.stats().unwrap().counts.len(), 1, "the search for the newest id leaves nothing behind");
 }
 
 #[test]

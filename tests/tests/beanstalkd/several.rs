@@ -120,7 +120,7 @@ fn a_job_done_at_one_server_is_deleted_before_a_job_of_another_begins() {
             left -= together.len();
         }
         assert_eq!(take(&mut *consumer, Duration::ZERO).map(|delivery| delivery.lease.id), None);
-        assert_eq!(queue.stats().unwrap().total(), 0, "a look that finds nothing settles too");
+        assert_eq!(queue.stats().unwrap().total(), 0, "a dequeue that finds nothing settles too");
     }
 }
 

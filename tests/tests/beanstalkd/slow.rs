@@ -201,7 +201,7 @@ pub(crate) fn server_stat(server: &BeanstalkdServer, key: &str) -> u64 {
 
 /// The server has found nothing, and its answer is on its way when messages are published.
 #[test]
-fn a_call_finds_what_was_published_before_it_whatever_an_earlier_look_found() {
+fn a_call_finds_what_was_published_before_it_whatever_an_earlier_check_found() {
     let server = BeanstalkdServer::start();
     let line = Line::new().delay(Duration::from_millis(150)).start(server.port());
     let (near, far) = (queue_at(server.port()), queue_at(line.port()));

@@ -93,7 +93,7 @@ fn a_lost_lease_cancels() {
             stage.clock.advance(61 * SECOND);
             other
                 .dequeue(&DequeueFilter::all(), Duration::ZERO)
-                .expect("a look")
+                .expect("the queue answers")
                 .is_some_and(|delivery| delivery.lease.id == id)
         });
         stage.clock.advance(21 * SECOND);

@@ -84,7 +84,7 @@ impl Stage {
 
     /// Returns the message unless it is done: the queue keeps finished messages.
     pub(crate) fn peek(&self, id: &MessageId) -> Option<StoredMessage> {
-        let message = self.queue.peek(id).expect("a look");
+        let message = self.queue.peek(id).expect("the queue answers");
         message.filter(|message| message.state != pulpo::queue::MessageState::Done)
     }
 

@@ -205,7 +205,8 @@ fn heartbeats_end_with_their_job_however_it_ends() {
         beat(&id);
         beat(&id);
         free(&key);
-        let settled = || pulpo.queue().peek(&id).expect("a look").is_none_or(|message| message.attempts == 1);
+        let settled =
+            || pulpo.queue().peek(&id).expect("the queue answers").is_none_or(|message| message.attempts == 1);
         until("its run is settled", settled);
         let renewed = each(&touches, &id);
         // The monitor renews the lease of another job several times.
@@ -227,9 +228,11 @@ fn heartbeats_end_with_their_job_however_it_ends() {
     until("it runs", || runs(key) == 1);
     beat(id);
     clock.advance(Duration::from_secs(10));
-    until("it has timed out", || pulpo.queue().peek(id).expect("a look").is_some_and(|message| message.attempts == 1));
+    until("it has timed out", || {
+        pulpo.queue().peek(id).expect("the queue answers").is_some_and(|message| message.attempts == 1)
+    });
     let renewed = of(&touches, id);
-    let due = pulpo.queue().peek(id).expect("a look").and_then(|message| message.until).expect("a time");
+    let due = pulpo.queue().peek(id).expect("the queue answers").and_then(|message| message.until).expect("a time");
     while clock.now() + chrono::TimeDelta::seconds(1) < due {
         clock.advance(Duration::from_secs(1));
     }

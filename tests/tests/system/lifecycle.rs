@@ -85,7 +85,7 @@ impl Stage {
     }
 
     fn peek(&self, id: &MessageId) -> Option<StoredMessage> {
-        self.queue.peek(id).expect("a look").filter(|message| message.state != MessageState::Done)
+        self.queue.peek(id).expect("the queue answers").filter(|message| message.state != MessageState::Done)
     }
 
     /// Returns the message once it is in this state.

@@ -330,7 +330,7 @@ fn traces_that_cannot_be_erased_yet_are_reported() {
     publish(&place, "mail", &json!({"to": "ada@example.com"}), &[]);
     publish(&place, "mail", &json!({"to": "bob@example.com"}), &[]);
     let reader = rusqlite::Connection::open(place.path("pulpo-data/queue.db")).expect("opened");
-    reader.execute_batch("BEGIN; SELECT count(*) FROM message").expect("a look");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM message").expect("the queue answers");
     let error = refused(&place, &["delete", "--body", "to=ada@example.com", "--yes"]);
     assert!(error.contains("may still be in the files") && error.contains("run the same command again"), "{error}");
     reader.execute_batch("COMMIT").expect("an end");

@@ -110,7 +110,7 @@ fn a_process_that_ends_cleanly_leaves_nothing_behind() {
     one.settle(&last.lease, &mut Settlement::deferrable_commit()).expect("committed");
     one.flush().expect("finished");
     assert!(in_state(&process, MessageState::Reserved).is_empty());
-    assert!(process.peek(&last.lease.id).expect("a look").is_none(), "what was put off is done");
+    assert!(process.peek(&last.lease.id).expect("the queue answers").is_none(), "what was put off is done");
     assert!(in_state(&process, MessageState::Ready).iter().all(|message| message.attempts == 0));
     drop((one, process));
     let files = std::fs::read_dir(disk.0.path().join("workers")).expect("a folder");
@@ -207,7 +207,7 @@ fn a_commit_that_was_put_off_is_done_within_moments_without_any_further_call() {
     let mut one = consumer(&process);
     let delivery = take(&mut one);
     one.settle(&delivery.lease, &mut Settlement::deferrable_commit()).expect("committed");
-    until("it is done", || process.peek(&ids[0]).expect("a look").is_none());
+    until("it is done", || process.peek(&ids[0]).expect("the queue answers").is_none());
     assert!(one.take_lost_leases().is_empty());
     assert!(matches!(
         one.settle(&delivery.lease, &mut Settlement::deferrable_commit()),

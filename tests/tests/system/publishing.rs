@@ -20,7 +20,7 @@ fn a_published_message_has_the_id_of_the_queue_and_its_header_filled_in() {
     let pulpo = in_memory();
     let message = Message::new(acts(1).remove(0)).delay(Duration::from_secs(60)).header("trace", "abc");
     let sent = pulpo.publish::<Act>(message).expect("published");
-    let stored = pulpo.queue().peek(sent.id().expect("an id")).expect("a look").expect("kept");
+    let stored = pulpo.queue().peek(sent.id().expect("an id")).expect("the queue answers").expect("kept");
     assert_eq!(stored.state, MessageState::Delayed);
     assert_eq!(sent.request_type(), "act");
     assert_eq!(sent.headers().priority().get(), 65_536);

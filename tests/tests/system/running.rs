@@ -405,7 +405,7 @@ fn short_jobs_cost_nothing_for_the_reports_on_long_ones() {
     }
     assert_eq!(pulpo.workers().expect("workers")[0].running[0].id, id);
     free("long");
-    until("it is done", || pulpo.queue().peek(&id).expect("a look").is_none());
+    until("it is done", || pulpo.queue().peek(&id).expect("the queue answers").is_none());
     stopper.stop();
     clock.advance(Duration::from_secs(1));
     thread.join().expect("no panic");

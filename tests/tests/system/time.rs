@@ -264,7 +264,7 @@ fn daylight_saving_never_makes_a_time_come_early() {
             .expect("started");
         assert!(worked.status.success());
         let expected: DateTime<Utc> = expected.parse().expect("a time");
-        match queue.peek(&id).expect("a look") {
+        match queue.peek(&id).expect("the queue answers") {
             // The worker has put it back until its delay is over.
             Some(message) => {
                 assert_eq!(message.state, MessageState::Delayed);

@@ -29,18 +29,18 @@ pub(super) struct Waiting {
 }
 
 /// Decodes what waits. If the queue does not answer, or no longer, that is the error beside what was found until then.
-pub(super) fn look(registry: &Registry, open: Open<'_>) -> (Waiting, Option<Box<dyn Error>>) {
+pub(super) fn decode(registry: &Registry, open: Open<'_>) -> (Waiting, Option<Box<dyn Error>>) {
     let mut found = Waiting::default();
     let mut before = None;
-    let looked = open().and_then(|pulpo| found.look(registry, &pulpo, &mut before));
-    if let Err(error) = &looked {
+    let decoded = open().and_then(|pulpo| found.decode_all(registry, &pulpo, &mut before));
+    if let Err(error) = &decoded {
         let error = chain(&**error);
         found.unseen.push(match before.map(|before: u64| before.saturating_sub(found.seen)) {
             Some(left @ 1..) if found.seen > 0 => format!("{}: the queue no longer answers: {error}", messages(left)),
             _ => format!("the queue: {error}"),
         });
     }
-    (found, looked.err())
+    (found, decoded.err())
 }
 
 /// Returns the number of messages that wait or are running.
@@ -49,13 +49,13 @@ fn count(pulpo: &Pulpo) -> Result<u64, QueueError> {
     Ok(stats.counts.iter().map(|counts| counts.ready + counts.delayed + counts.reserved).sum())
 }
 
-/// Calls `look` for each message that waits or is running, newest first.
-pub(super) fn each_waiting(pulpo: &Pulpo, mut look: impl FnMut(&StoredMessage)) -> Result<(), QueueError> {
+/// Calls `action` for each message that waits or is running, newest first.
+pub(super) fn each_waiting(pulpo: &Pulpo, mut action: impl FnMut(&StoredMessage)) -> Result<(), QueueError> {
     let states = [MessageState::Ready, MessageState::Delayed, MessageState::Reserved];
     let mut filter = states.into_iter().fold(Filter::all(), Filter::state).limit(PAGE);
     loop {
         let page = pulpo.queue().list(&filter)?;
-        page.iter().for_each(&mut look);
+        page.iter().for_each(&mut action);
         match page.last() {
             Some(last) if page.len() == PAGE => filter = filter.after(last.id.clone()),
             _ => return Ok(()),
@@ -65,7 +65,12 @@ pub(super) fn each_waiting(pulpo: &Pulpo, mut look: impl FnMut(&StoredMessage)) 
 
 impl Waiting {
     /// Decodes what waits. `before` is set to the number of messages at the beginning.
-    fn look(&mut self, registry: &Registry, pulpo: &Pulpo, before: &mut Option<u64>) -> Result<(), Box<dyn Error>> {
+    fn decode_all(
+        &mut self,
+        registry: &Registry,
+        pulpo: &Pulpo,
+        before: &mut Option<u64>,
+    ) -> Result<(), Box<dyn Error>> {
         let all = *before.insert(count(pulpo)?);
         match each_waiting(pulpo, |message| self.add(registry, message)) {
             Ok(()) => {}

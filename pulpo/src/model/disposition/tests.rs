@@ -114,7 +114,7 @@ fn an_unknown_type_waits_for_a_worker_that_knows_it() {
     for (waited, delay) in [(-5, 1), (0, 1), (1, 1), (30, 30), (200, 60), (590, 10), (599, 1)] {
         assert_eq!(after(waited), left(delay), "{waited}");
     }
-    // The first look at it, however long it has waited for other reasons.
+    // The first worker that gets it, however long it has waited for other reasons.
     let unknown = RunEnd::UnknownType { request_type: "resize".to_owned(), known: "a, b".to_owned(), grace };
     assert_eq!(after_run(&first_attempt(), unknown), left(1));
     let buried = bury("no handler for the request type `resize`; this worker knows: a, b", false);

@@ -43,7 +43,7 @@ enum Step {
 
 /// The request of a type at a node.
 #[derive(Clone, Copy, Debug)]
-enum Look {
+enum Request {
     Asked(Asked),
     /// The name of a variant alone.
     Unit,
@@ -69,13 +69,13 @@ pub(super) struct Traced {
     probe: Probe,
     /// How each node was reached, and the first visitor there.
     ways: BTreeMap<String, (Todo, Option<Seen>)>,
-    looks: usize,
+    traces: usize,
 }
 
 impl Traced {
     pub(super) fn of(probe: Probe) -> Self {
         let (shape, ways) = (Shape::default(), BTreeMap::new());
-        let mut traced = Self { shape, probe, ways, looks: 0 };
+        let mut traced = Self { shape, probe, ways, traces: 0 };
         let (steps, above) = (Vec::new(), Vec::new());
         traced.follow(Todo { steps, path: "body".to_owned(), nullable: false, above, first: None });
         traced
@@ -89,25 +89,25 @@ impl Traced {
     fn follow(&mut self, root: Todo) {
         let mut todo = VecDeque::from([root]);
         while let Some(mut next) = todo.pop_front() {
-            let seen = self.look(&next.steps).or_else(|| self.look_below_keys(&mut next));
+            let seen = self.observe(&next.steps).or_else(|| self.observe_below_keys(&mut next));
             let kind = match seen {
                 None => Some(Kind::Opaque),
-                Some(Seen { look, visitor, panicked }) => {
+                Some(Seen { request, visitor, panicked }) => {
                     next.first = next.first.or(Some(visitor));
-                    let before = next.above.iter().find(|(name, _)| *name == visitor && look.has_parts());
+                    let before = next.above.iter().find(|(name, _)| *name == visitor && request.has_parts());
                     match before {
                         Some((_, path)) => Some(Kind::Recursive(path.clone())),
                         // Its parts are not looked at, so it is not shown that it has any.
-                        None if panicked && look.has_parts() => Some(Kind::Opaque),
-                        None if panicked => look.kind(),
-                        None => match self.adjacent(&next, look, visitor) {
+                        None if panicked && request.has_parts() => Some(Kind::Opaque),
+                        None if panicked => request.kind(),
+                        None => match self.adjacent(&next, request, visitor) {
                             Some((kind, variants)) => {
                                 todo.extend(variants);
                                 Some(kind)
                             }
                             None => {
-                                todo.extend(next.parts(look, visitor));
-                                look.kind()
+                                todo.extend(next.parts(request, visitor));
+                                request.kind()
                             }
                         },
                     }
@@ -121,49 +121,49 @@ impl Traced {
     }
 
     /// Runs the type to the end of these steps, unless it has been run too often.
-    fn look(&mut self, steps: &[Step]) -> Option<Seen> {
-        self.looks += 1;
-        let may_look = self.looks <= MOST_NODES && steps.len() <= MOST_STEPS;
-        if may_look { look(self.probe, steps) } else { None }
+    fn observe(&mut self, steps: &[Step]) -> Option<Seen> {
+        self.traces += 1;
+        let may_trace = self.traces <= MOST_NODES && steps.len() <= MOST_STEPS;
+        if may_trace { observe(self.probe, steps) } else { None }
     }
 
     /// Looks at the values of a map whose keys are texts of some form.
-    fn look_below_keys(&mut self, node: &mut Todo) -> Option<Seen> {
+    fn observe_below_keys(&mut self, node: &mut Todo) -> Option<Seen> {
         if !matches!(node.steps.last(), Some(Step::Value(None))) {
             return None;
         }
         TEXTS.into_iter().find_map(|key| {
             node.steps.pop();
             node.steps.push(Step::Value(Some(key)));
-            self.look(&node.steps)
+            self.observe(&node.steps)
         })
     }
 
     /// Finds the variants of an enum whose objects have one key for the name and one for the content. It looks like an
     /// object with an enum and anything; but once the name is known, the type asks for something else.
-    fn adjacent(&mut self, node: &Todo, look: Look, visitor: &'static str) -> Option<(Kind, Vec<Todo>)> {
-        let Look::Asked(Asked::Struct(&[one, other])) = look else { return None };
-        let mut of_field = |name| self.look(&node.to(Step::Field(name)).steps).map(|seen| (name, seen));
+    fn adjacent(&mut self, node: &Todo, request: Request, visitor: &'static str) -> Option<(Kind, Vec<Todo>)> {
+        let Request::Asked(Asked::Struct(&[one, other])) = request else { return None };
+        let mut of_field = |name| self.observe(&node.to(Step::Field(name)).steps).map(|seen| (name, seen));
         let (one, other) = (of_field(one)?, of_field(other)?);
         let (tag, variants, content, hidden) = match (one, other) {
-            ((tag, Seen { look: Look::Asked(Asked::Enum(variants)), .. }), (content, hidden))
-            | ((content, hidden), (tag, Seen { look: Look::Asked(Asked::Enum(variants)), .. })) => {
+            ((tag, Seen { request: Request::Asked(Asked::Enum(variants)), .. }), (content, hidden))
+            | ((content, hidden), (tag, Seen { request: Request::Asked(Asked::Enum(variants)), .. })) => {
                 (tag, variants, content, hidden)
             }
             _ => return None,
         };
-        if !matches!(hidden.look, Look::Asked(Asked::Any)) {
+        if !matches!(hidden.request, Request::Asked(Asked::Any)) {
             return None;
         }
         let (mut all, mut is_adjacent) = (Vec::new(), false);
         for name in variants {
             let variant = serde_json::Value::from(*name).to_string();
             let mut inside = node.part(Step::Content { tag, variant: variant.clone(), content }, &field(name), visitor);
-            let seen = self.look(&inside.steps)?;
+            let seen = self.observe(&inside.steps)?;
             is_adjacent |= seen.visitor != hidden.visitor;
-            if matches!(seen.look, Look::Asked(Asked::Any)) {
+            if matches!(seen.request, Request::Asked(Asked::Any)) {
                 let alone = node.part(Step::Tag { tag, variant }, &field(name), visitor);
-                if matches!(self.look(&alone.steps), Some(Seen { look: Look::Unit, .. })) {
+                if matches!(self.observe(&alone.steps), Some(Seen { request: Request::Unit, .. })) {
                     inside = alone;
                 }
             }
@@ -189,11 +189,11 @@ impl Traced {
     pub(super) fn differs_from_first(&mut self, tuple: &str, before: Vec<String>) -> bool {
         let Some(todo) = self.todo_of_part(tuple, before) else { return false };
         let first = self.ways.get(&format!("{tuple}[0]")).and_then(|(way, _)| way.first);
-        self.look(&todo.steps).is_some_and(|seen| first != Some(seen.visitor))
+        self.observe(&todo.steps).is_some_and(|seen| first != Some(seen.visitor))
     }
 }
 
-impl Look {
+impl Request {
     /// Returns the kind; `None` for a wrapper that JSON does not show.
     fn kind(self) -> Option<Kind> {
         Some(match self {
@@ -264,8 +264,8 @@ impl Todo {
     }
 
     /// Returns the parts of this node.
-    fn parts(&self, look: Look, visitor: &'static str) -> Vec<Self> {
-        let Look::Asked(asked) = look else { return Vec::new() };
+    fn parts(&self, request: Request, visitor: &'static str) -> Vec<Self> {
+        let Request::Asked(asked) = request else { return Vec::new() };
         let part = |step, suffix: &str| self.part(step, suffix, visitor);
         match asked {
             Asked::Struct(fields) => fields.iter().map(|name| part(Step::Field(name), &field(name))).collect(),
@@ -285,21 +285,21 @@ impl Todo {
 /// The result of tracing a node.
 #[derive(Clone, Copy)]
 struct Seen {
-    look: Look,
+    request: Request,
     visitor: &'static str,
     /// Whether the type's code panicked at the end of the trace: it is not run again then.
     panicked: bool,
 }
 
 /// Runs the type's `Deserialize` to the end of these steps.
-fn look(probe: Probe, steps: &[Step]) -> Option<Seen> {
+fn observe(probe: Probe, steps: &[Step]) -> Option<Seen> {
     let mut pass = Pass { steps, seen: None };
     let mut panicked = run(probe, &mut pass);
-    if matches!(pass.seen, Some((Look::Tagged(..), _))) && !panicked {
+    if matches!(pass.seen, Some((Request::Tagged(..), _))) && !panicked {
         // Run again now that the name of the tag is known.
         panicked = run(probe, &mut pass);
     }
-    pass.seen.map(|(look, visitor)| Seen { look, visitor, panicked })
+    pass.seen.map(|(request, visitor)| Seen { request, visitor, panicked })
 }
 
 /// Runs the probe, and returns whether it panicked. If the type returns a value, it is dropped in here too.
@@ -311,7 +311,7 @@ fn run<'t>(probe: Probe, pass: &mut Pass<'t>) -> bool {
 struct Pass<'t> {
     steps: &'t [Step],
     /// The first request at the end of the steps.
-    seen: Option<(Look, &'static str)>,
+    seen: Option<(Request, &'static str)>,
 }
 
 /// The source that leads to the end of the steps.
@@ -325,7 +325,7 @@ impl<'t> Source<'t> for Tracer<'_, 't> {
         let Some(step) = self.pass.steps.get(self.depth) else {
             match asked {
                 Asked::Any => self.anything(visitor, taker),
-                _ => drop(self.pass.seen.get_or_insert((Look::Asked(asked), visitor))),
+                _ => drop(self.pass.seen.get_or_insert((Request::Asked(asked), visitor))),
             }
             return Err(Error::stopped());
         };
@@ -354,7 +354,7 @@ impl<'t> Source<'t> for Tracer<'_, 't> {
                 let parts = Parts { key: Some(Key::Copied(tag)), tag: None, before, part: None };
                 let read = taker.take(Found::Map(&mut { parts }));
                 if read.is_ok() {
-                    self.pass.seen.get_or_insert((Look::Unit, visitor));
+                    self.pass.seen.get_or_insert((Request::Unit, visitor));
                 }
                 read
             }
@@ -370,15 +370,15 @@ impl Tracer<'_, '_> {
     fn anything<'de>(&mut self, visitor: &'static str, taker: &mut dyn Take<'de>) {
         let seen = &mut self.pass.seen;
         let tag = match seen {
-            Some((Look::Tagged(tag, _), before)) if *before == visitor => Some(*tag),
+            Some((Request::Tagged(tag, _), before)) if *before == visitor => Some(*tag),
             _ => None,
         };
         let hint = taker.take(Found::Map(&mut Tag(tag))).map_or_else(|error| error.hint(), |()| Hint::Nothing);
         match (tag, hint) {
-            (None, Hint::Missing(tag)) => *seen = Some((Look::Tagged(tag, &[]), visitor)),
-            (Some(tag), Hint::Variants(variants)) => *seen = Some((Look::Tagged(tag, variants), visitor)),
-            (Some(_), _) => *seen = Some((Look::Asked(Asked::Any), visitor)),
-            (None, _) => drop(seen.get_or_insert((Look::Asked(Asked::Any), visitor))),
+            (None, Hint::Missing(tag)) => *seen = Some((Request::Tagged(tag, &[]), visitor)),
+            (Some(tag), Hint::Variants(variants)) => *seen = Some((Request::Tagged(tag, variants), visitor)),
+            (Some(_), _) => *seen = Some((Request::Asked(Asked::Any), visitor)),
+            (None, _) => drop(seen.get_or_insert((Request::Asked(Asked::Any), visitor))),
         }
     }
 }
@@ -476,7 +476,7 @@ impl<'t> Variants<'t> for Variant<'_, 't> {
     fn unit(&mut self) -> Result<(), Error> {
         let Tracer { pass, depth } = &mut self.inside;
         if pass.steps.len() == *depth {
-            pass.seen.get_or_insert((Look::Unit, "()"));
+            pass.seen.get_or_insert((Request::Unit, "()"));
         }
         Err(Error::stopped())
     }

@@ -67,7 +67,7 @@ impl BeanstalkdConsumer {
             // the job away from the next worker.
             if let Some(holding) = holding.filter(|holding| !holding.certain) {
                 let asks = |_| vec![Expect::stats(id)];
-                let answer = self.shared.leases.ask_about(lease, id, Kind::Look, asks)?.pop();
+                let answer = self.shared.leases.ask_about(lease, id, Kind::Stats, asks)?.pop();
                 let job = answer.map(|answer| read_job(id, answer)).transpose()?.flatten().ok_or(Fault::NotFound)?;
                 if job.state != MessageState::Reserved || job.reserves != holding.reserves {
                     self.shared.leases.forget(lease, id);

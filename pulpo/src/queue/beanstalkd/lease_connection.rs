@@ -98,9 +98,9 @@ impl LeaseConnection {
     }
 
     /// Checks for jobs before the next pause is over, because a message was published.
-    pub(super) fn look(&self) {
+    pub(super) fn check_now(&self) {
         let mut state = lock(&self.state);
-        if state.look_now() {
+        if state.check_now() {
             state.pass_lead();
         }
     }

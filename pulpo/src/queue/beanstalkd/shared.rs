@@ -102,7 +102,7 @@ impl Shared {
         let put = super::publish::put_all(&mut connection, jobs, most_bytes, &mut ids);
         let ids: Vec<MessageId> = ids.into_iter().map(MessageId::from).collect();
         let Err(Stopped { fault, in_doubt }) = put else {
-            self.leases.look();
+            self.leases.check_now();
             return Ok(ids);
         };
         let error = match fault {

@@ -99,6 +99,6 @@ pub(super) fn an_async_enqueue_keeps_messages_and_ends_a_wait(harness: &dyn Harn
     started.recv().expect("it starts");
     let ids: Vec<_> = block_on(enqueued).expect("enqueued").into_iter().map(|one| one.id).collect();
     assert_eq!(ids.len(), 2);
-    let first = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("a look").expect("a message");
+    let first = ended.recv_timeout(DEADLINE).expect("the wait ends").expect("the queue answers").expect("a message");
     assert_eq!(first.lease.id, ids[0]);
 }

@@ -199,7 +199,7 @@ fn note_waiting(connection: &Connection, minute: i64) -> rusqlite::Result<()> {
 }
 
 /// The number of kinds among which to search for the oldest message.
-const KINDS_LOOKED_AT: i64 = 100;
+const MOST_KINDS: i64 = 100;
 
 /// Returns how many messages are ready, and since when the oldest of them is.
 fn waiting(connection: &Connection) -> rusqlite::Result<(i64, Option<i64>)> {
@@ -209,7 +209,7 @@ fn waiting(connection: &Connection) -> rusqlite::Result<(i64, Option<i64>)> {
     let mut kinds = connection.prepare_cached("SELECT id FROM kind WHERE ready > 0 LIMIT ?1")?;
     let mut oldest_of = connection.prepare_cached(OLDEST_AMONG)?;
     let mut oldest = None;
-    let mut rows = kinds.query([KINDS_LOOKED_AT])?;
+    let mut rows = kinds.query([MOST_KINDS])?;
     while let Some(row) = rows.next()? {
         let kind: i64 = row.get(0)?;
         let of_kind: Option<i64> = oldest_of.query_row(named_params! { ":kind": kind }, |row| row.get(0))?;

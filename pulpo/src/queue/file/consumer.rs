@@ -18,7 +18,7 @@ use super::storage::values::after;
 use super::storage::writer::Durability;
 use super::{done, history, limits, unique};
 use crate::clock::Clock as _;
-use crate::queue::prefetch::{self, Found, Lane, LeaseRequest, Leased, Look};
+use crate::queue::prefetch::{self, Availability, Found, Lane, LeaseRequest, Leased};
 use crate::queue::{
     AttemptOutcome, Consumer, Delivery, DequeueFilter, FailedRun, Lease, MessageState, NewMessage, QueueError,
     Settlement,
@@ -46,9 +46,9 @@ impl FileConsumer {
         Self { shared, lane, interrupts, held: Vec::new(), cells: Vec::new(), handed_out: None, unsettled: false }
     }
 
-    /// Returns the next matching message. `looks_first` checks whether there may be one before it takes the writer's
+    /// Returns the next matching message. `checks_first` checks whether there may be one before it takes the writer's
     /// lock.
-    fn look(&mut self, filter: &DequeueFilter, looks_first: bool) -> Result<Found<Leased<Run>>, QueueError> {
+    fn try_dequeue(&mut self, filter: &DequeueFilter, checks_first: bool) -> Result<Found<Leased<Run>>, QueueError> {
         let took = self.handed_out.take().map(|since| self.shared.real.uptime().saturating_sub(since));
         if let Some(leased) = self.lane.try_take(&self.shared, filter, took) {
             return Ok(Found::Leased(leased));
@@ -56,7 +56,7 @@ impl FileConsumer {
         if std::mem::take(&mut self.unsettled) {
             self.hide_unused();
         }
-        let found = self.lane.next(&self.shared.prefetch, &self.shared, filter, looks_first);
+        let found = self.lane.next(&self.shared.prefetch, &self.shared, filter, checks_first);
         found.map_err(|error| self.shared.error(error))
     }
 
@@ -71,9 +71,9 @@ impl FileConsumer {
         let clock = self.shared.clock.clone();
         // Read only if no message is there immediately.
         let mut end = None;
-        let mut looks_first = false;
+        let mut checks_first = false;
         loop {
-            let nothing = match self.look(filter, looks_first)? {
+            let nothing = match self.try_dequeue(filter, checks_first)? {
                 Found::Leased(leased) => return Ok(Some(self.hand_out(leased))),
                 Found::Nothing(nothing) => nothing,
             };
@@ -90,7 +90,7 @@ impl FileConsumer {
             self.shared.listen(self.lane.queues());
             self.shared.signal.wait(nothing.generation, Some(due.map_or(left, |due| due.min(left))));
             // The notification may have been for another queue.
-            looks_first = true;
+            checks_first = true;
         }
     }
 
@@ -411,10 +411,10 @@ impl Consumer for FileConsumer {
         self.shared.check()?;
         let (queues, filter) = (self.lane.queues().clone(), filter.clone());
         let request = LeaseRequest { queues, filter, at_once: 1, ahead: 0 };
-        let look = prefetch::LeaseStore::look(&self.shared, &request);
-        match look.map_err(|error| self.shared.error(error))? {
-            Look::NothingBefore(next) => Ok(next),
-            Look::Unknown => Ok(Some(self.shared.clock.now())),
+        let availability = prefetch::LeaseStore::availability(&self.shared, &request);
+        match availability.map_err(|error| self.shared.error(error))? {
+            Availability::NothingBefore(next) => Ok(next),
+            Availability::Unknown => Ok(Some(self.shared.clock.now())),
         }
     }
 

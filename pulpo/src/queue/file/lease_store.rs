@@ -19,7 +19,9 @@ use super::storage::values::time;
 use super::storage::writer::Durability;
 use super::{done, pauses};
 use crate::queue::Lease;
-use crate::queue::prefetch::{DeferredCommit, Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer, StoreError};
+use crate::queue::prefetch::{
+    Availability, DeferredCommit, Exchange, Exchanged, LeaseRequest, LeaseStore, Offer, StoreError,
+};
 
 /// How often one claim searches all keys, before it lets other lanes go on.
 const MOST_SEARCHES: u32 = 4;
@@ -67,7 +69,7 @@ impl LeaseStore for Arc<Shared> {
     }
 
     /// Reads without the write lock, which all processes share.
-    fn look(&self, request: &LeaseRequest) -> Result<Look, SqliteError> {
+    fn availability(&self, request: &LeaseRequest) -> Result<Availability, SqliteError> {
         let LeaseRequest { queues, filter, .. } = request.clone();
         let now = Shared::now(self);
         self.try_read(move |connection| {
@@ -77,7 +79,7 @@ impl LeaseStore for Arc<Shared> {
             let picked = limits::next(connection, &queues, &filter, wanted, &Reach::All, now)?;
             let is_quiet = next.is_none_or(|next| next > now) && picked.ids.is_empty();
             let next = next.into_iter().chain(resumed).chain(picked.wake).min().map(time);
-            Ok(if is_quiet { Look::NothingBefore(next) } else { Look::Unknown })
+            Ok(if is_quiet { Availability::NothingBefore(next) } else { Availability::Unknown })
         })
     }
 
@@ -151,7 +153,7 @@ fn lease_next(
 ) -> rusqlite::Result<(Offer<Run>, bool)> {
     // Taken only now, since other processes may have kept the database locked until here: a lease lasts its ttr from
     // this time.
-    let expiry = us.lease_expiry.look(asked, &*us.clock);
+    let expiry = us.lease_expiry.evaluate(asked, &*us.clock);
     let now = expiry.now();
     if expiry.apply(&us.lease_expiry, connection, &us.process_lock, us.folder.as_deref())? {
         us.maintenance.end_more_delays();
@@ -168,7 +170,7 @@ fn lease_next(
     if picked.waits_for_runs {
         us.waits_for_runs.store(true, Ordering::SeqCst);
     }
-    let next = NextWaits::of(connection)?.next_look(now);
+    let next = NextWaits::of(connection)?.next_check(now);
     Ok((Offer::NothingBefore(next.into_iter().chain(resumed).chain(picked.wake).min().map(time)), picked.is_cut))
 }
 

@@ -185,7 +185,7 @@ fn watcher(
     let workers = workers.to_owned();
     notify::recommended_watcher(move |event: notify::Result<notify::Event>| match react(&event, &workers) {
         Reaction::Nothing => {}
-        Reaction::Look => signal.notify(),
+        Reaction::Notify => signal.notify(),
         Reaction::ScanDeadProcesses => maintenance.scan_dead_processes(),
         Reaction::Both => {
             signal.notify();
@@ -197,7 +197,7 @@ fn watcher(
 #[derive(Debug, PartialEq, Eq)]
 enum Reaction {
     Nothing,
-    Look,
+    Notify,
     ScanDeadProcesses,
     /// Some events are missing.
     Both,
@@ -216,7 +216,7 @@ fn react(event: &notify::Result<notify::Event>, workers: &Path) -> Reaction {
         let ends = event.kind.is_remove() || event.kind == CLOSED;
         return if ends { Reaction::ScanDeadProcesses } else { Reaction::Nothing };
     }
-    if event.kind.is_modify() || event.kind.is_remove() { Reaction::Look } else { Reaction::Nothing }
+    if event.kind.is_modify() || event.kind.is_remove() { Reaction::Notify } else { Reaction::Nothing }
 }
 
 /// Returns the file of a queue. Two queues may share one: that costs an unnecessary query.

@@ -184,7 +184,7 @@ impl Shared {
             self.end_leases_of_the_dead();
         }
         if let Some(file) = &self.file
-            && let Err(error) = self.quiet.tend(file, self.real.uptime())
+            && let Err(error) = self.quiet.clear_if_quiet(file, self.real.uptime())
         {
             tracing::debug!(error = chain(&error), "cannot clear the files of traces");
         }
@@ -193,7 +193,7 @@ impl Shared {
             self.maintenance.pause_delays(self.real.uptime(), pause);
         }
         let again_in = self.maintenance.again_in(self.real.uptime());
-        match self.prefetch.tend(self) {
+        match self.prefetch.run_upkeep(self) {
             Some(again) => Next::After(again.min(again_in)),
             None => Next::Wake(again_in),
         }

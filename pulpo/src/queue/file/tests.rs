@@ -68,16 +68,16 @@ impl Shared {
     }
 }
 
-fn fetch(queue: &FileQueue, name: &str, looks_first: bool) -> Found<Vec<Leased<process_lock::Run>>> {
+fn fetch(queue: &FileQueue, name: &str, checks_first: bool) -> Found<Vec<Leased<process_lock::Run>>> {
     let request = LeaseRequest { queues: [name.to_owned()].into(), filter: DequeueFilter::all(), at_once: 1, ahead: 0 };
-    buffer::fetch(&queue.0.prefetch.deferred, &queue.0, request, looks_first).expect("a look")
+    buffer::fetch(&queue.0.prefetch.deferred, &queue.0, request, checks_first).expect("the queue answers")
 }
 
 /// Leases the next messages of a queue together.
 fn lease_together(queue: &FileQueue, name: &str, most: usize) -> Vec<Leased<process_lock::Run>> {
     let queues = [name.to_owned()].into();
     let request = LeaseRequest { queues, filter: DequeueFilter::all(), at_once: most, ahead: 0 };
-    match buffer::fetch(&queue.0.prefetch.deferred, &queue.0, request, false).expect("a look") {
+    match buffer::fetch(&queue.0.prefetch.deferred, &queue.0, request, false).expect("the queue answers") {
         Found::Leased(leased) => leased,
         Found::Nothing(_) => Vec::new(),
     }
@@ -118,7 +118,7 @@ fn traces_of_done_messages_are_cleared_while_nothing_is_written() {
     work();
     assert!(traces() > 0);
     let quiet = rewrite::Quiet::default();
-    let seconds = |seconds| quiet.tend(&file, Duration::from_secs(seconds)).expect("tended");
+    let seconds = |seconds| quiet.clear_if_quiet(&file, Duration::from_secs(seconds)).expect("cleared");
     seconds(0);
     seconds(29);
     assert!(traces() > 0, "it is too early");
@@ -127,7 +127,7 @@ fn traces_of_done_messages_are_cleared_while_nothing_is_written() {
     assert!(traces() > 0, "something was written");
     // A reader keeps the log.
     let reader = Connection::open(&file).expect("opened");
-    reader.execute_batch("BEGIN; SELECT count(*) FROM message").expect("a look");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM message").expect("the queue answers");
     let log = || std::fs::metadata(folder.path().join("queue.db-wal")).expect("a log").len();
     let before = log();
     for round in 2..6 {

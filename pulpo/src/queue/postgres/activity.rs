@@ -269,15 +269,15 @@ impl Counts {
             ],
         )?;
         // An error here must not bring the counts back.
-        if let Err(error) = chores.tend(connection) {
-            tracing::debug!(%error, "cannot tend the numbers over time");
+        if let Err(error) = chores.run(connection) {
+            tracing::debug!(%error, "cannot update the numbers over time");
         }
         Ok(())
     }
 }
 
 impl Chores {
-    fn tend(self, connection: &mut Connection) -> Result<(), PostgresError> {
+    fn run(self, connection: &mut Connection) -> Result<(), PostgresError> {
         if self.note {
             connection.run(NOTE, &[])?;
         }

@@ -53,9 +53,9 @@ impl PostgresConsumer {
         }
         let mut end = None;
         // A caller that does not wait wants a certain answer.
-        let mut looks_first = !wait.is_zero();
+        let mut checks_first = !wait.is_zero();
         loop {
-            let found = self.lane.next(&shared.prefetch, &shared, filter, looks_first);
+            let found = self.lane.next(&shared.prefetch, &shared, filter, checks_first);
             let nothing = match found.map_err(|error| shared.error("take from", error))? {
                 Found::Leased(leased) => return Ok(Some(self.hand_out(&shared, leased))),
                 Found::Nothing(nothing) => nothing,
@@ -72,7 +72,7 @@ impl PostgresConsumer {
                 (next - shared.clock.now()).to_std().unwrap_or_default().max(Duration::from_millis(1))
             });
             shared.signal.wait(nothing.generation, Some(due.map_or(left, |due| due.min(left))));
-            looks_first = true;
+            checks_first = true;
         }
     }
 

@@ -13,7 +13,7 @@ use crate::message::{self, HeaderEdit, MessageId, Priority};
 use crate::queue::{CANCELLED, Edit, Edited, MessageState};
 
 /// Returns the message, and when it will be due.
-const LOOK: Sql = "SELECT state, text, now() + $2 * interval '1 microsecond', md5(text)
+const READ: Sql = "SELECT state, text, now() + $2 * interval '1 microsecond', md5(text)
     FROM SCHEMA.message WHERE id = $1";
 
 const IS_DONE: Sql = "SELECT 1 FROM SCHEMA.archive WHERE id = $1";
@@ -75,7 +75,7 @@ pub(super) fn edit(connection: &mut Connection, id: &MessageId, edit: &Edit) -> 
         i64::try_from(delay.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX).min(31_556_952_000_000_000)
     });
     for _ in 0..TRIES {
-        let rows = connection.run(LOOK, &[(&id, Type::INT8), (&micros, Type::INT8)])?;
+        let rows = connection.run(READ, &[(&id, Type::INT8), (&micros, Type::INT8)])?;
         let Some(row) = rows.first() else {
             let is_done = !connection.run(IS_DONE, &[(&id, Type::INT8)])?.is_empty();
             return Ok(if is_done { Edited::Not(MessageState::Done) } else { Edited::Missing });

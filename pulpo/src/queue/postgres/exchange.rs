@@ -18,7 +18,7 @@ use super::values::number;
 use crate::clock::Clock as _;
 use crate::queue::Lease;
 use crate::queue::prefetch::upkeep::Next;
-use crate::queue::prefetch::{Exchange, Exchanged, LeaseRequest, LeaseStore, Look, Offer};
+use crate::queue::prefetch::{Availability, Exchange, Exchanged, LeaseRequest, LeaseStore, Offer};
 use crate::sync::lock;
 
 /// The shortest time between two statements that make delayed messages ready.
@@ -28,7 +28,7 @@ const PROMOTE_EVERY: Duration = Duration::from_millis(5);
 /// unless one is known to have ended.
 const END_SILENT_EVERY: Duration = Duration::from_millis(500);
 
-/// The interval between two looks for runs to mark as begun, and the pause
+/// The interval between two checks for runs to mark as begun, and the pause
 /// after an error.
 const MARK_EVERY: Duration = Duration::from_millis(5);
 const MARK_AGAIN: Duration = Duration::from_millis(100);
@@ -68,10 +68,10 @@ impl LeaseStore for Arc<Shared> {
 
     /// An idle process asks nothing: what was empty is still empty if no
     /// notification has come.
-    fn look(&self, request: &LeaseRequest) -> Result<Look, PostgresError> {
+    fn availability(&self, request: &LeaseRequest) -> Result<Availability, PostgresError> {
         let generation = self.signal.generation();
         let empty = lock(&self.claiming).is_empty(request, generation, self.real.uptime());
-        Ok(empty.map_or(Look::Unknown, |until| Look::NothingBefore(self.time_of(until))))
+        Ok(empty.map_or(Availability::Unknown, |until| Availability::NothingBefore(self.time_of(until))))
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -209,7 +209,7 @@ impl Shared {
             claiming.lease_ends = lease_ends.map(|ends| now.saturating_add(ends));
             // A lease that is over and was not ended is spared for now.
             let lease_ends = lease_ends.map(|ends| if ends.is_zero() { END_SILENT_EVERY } else { ends });
-            let runs = waits_for_runs.then_some(limits::LOOK_AGAIN);
+            let runs = waits_for_runs.then_some(limits::CHECK_AGAIN);
             let until = due.into_iter().chain(lease_ends).chain(wake_in).chain(runs).min();
             let until = until.map(|until| now.saturating_add(until.max(Duration::from_millis(1))));
             claiming.note_empty(request, generation, until);
@@ -241,8 +241,8 @@ impl Shared {
         let work = move || {
             let _thread = &thread;
             let Some(shared) = weak.upgrade() else { return Next::Never };
-            let tended = shared.prefetch.tend(&shared);
-            tended.into_iter().chain(shared.mark_begun()).min().map_or(Next::Wake(LONG), Next::After)
+            let upkeep = shared.prefetch.run_upkeep(&shared);
+            upkeep.into_iter().chain(shared.mark_begun()).min().map_or(Next::Wake(LONG), Next::After)
         };
         self.upkeep.start("pulpo-upkeep", work);
     }

@@ -10,9 +10,9 @@ use super::connection::{Connection, Sql};
 use super::error::PostgresError;
 use crate::queue::{Limit, LimitKeys, LimitKind, LimitScope};
 
-/// The interval between two looks while runs in other processes use up a limit.
+/// The interval between two checks while runs in other processes use up a limit.
 /// The end of a run in this process wakes the lanes.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const CHECK_AGAIN: Duration = Duration::from_millis(100);
 
 const HOLD: Sql = "INSERT INTO SCHEMA.held_back(request_type, key, began, until)
     VALUES ($1, $2, now(), now() + $3 * interval '1 microsecond')

@@ -39,7 +39,7 @@ const OLDEST_SERVER: i32 = 130_000;
 
 /// The version of the server, its settings, and which of our tables exist. It reads the tables
 /// of the catalog, since the catalog functions may answer from before a lock.
-const LOOK: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
+const INSPECT: &str = "SELECT current_setting('server_version_num')::int, current_setting('server_encoding'),
     current_setting('transaction_isolation'),
     EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
     EXISTS (SELECT FROM pg_catalog.pg_class AS class JOIN pg_catalog.pg_namespace AS space
@@ -103,7 +103,7 @@ enum Found {
 }
 
 fn version(connection: &mut Connection, options: &PostgresOptions) -> Result<Found, PostgresError> {
-    let rows = connection.run_text(LOOK, &[(&options.schema, Type::TEXT)])?;
+    let rows = connection.run_text(INSPECT, &[(&options.schema, Type::TEXT)])?;
     let row = rows.first().ok_or_else(|| PostgresError::permanent("the server answered with no row"))?;
     let server: i32 = row.try_get(0)?;
     if server < OLDEST_SERVER {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::deferred::DeferredCommits;
-use super::store::{LeaseRequest, LeaseStore, Leased, Look, Offer, StoreError as _, exchange};
+use super::store::{Availability, LeaseRequest, LeaseStore, Leased, Offer, StoreError as _, exchange};
 use crate::queue::{DequeueFilter, Lease};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 
@@ -87,7 +87,7 @@ struct State<S: LeaseStore> {
     /// Number of messages below which a lane fetches while the others run those that are left.
     low: usize,
     /// Number of checks by the upkeep since the last message was taken.
-    looks: u32,
+    idle_checks: u32,
 }
 
 /// A fetch that found nothing, and its filter.
@@ -108,7 +108,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
             mean: 0.0,
             grown: 0,
             low: 0,
-            looks: 0,
+            idle_checks: 0,
         };
         Self { queues, state: Mutex::new(state), fetched: Condvar::new() }
     }
@@ -145,7 +145,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         state.remove(place)
     }
 
-    /// Takes the next message that matches, and fetches if none is in the buffer. `looks_first`: there may be no
+    /// Takes the next message that matches, and fetches if none is in the buffer. `checks_first`: there may be no
     /// message.
     pub(crate) fn take(
         &self,
@@ -153,7 +153,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         store: &S,
         filter: &DequeueFilter,
         may_prefetch: bool,
-        looks_first: bool,
+        checks_first: bool,
     ) -> NextMessage<S> {
         loop {
             let may_prefetch = may_prefetch && store.can_prefetch();
@@ -174,7 +174,7 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
                         self.release_old(old, store)?;
                     }
                     let request = LeaseRequest { queues: self.queues.clone(), filter: filter.clone(), at_once, ahead };
-                    let fetched = fetch(deferred, store, request, looks_first);
+                    let fetched = fetch(deferred, store, request, checks_first);
                     let found = fetching.end(fetched, Wanted { at_once, ahead }, store);
                     // It may have fetched early, and must not leave alone what other lanes are too busy to take.
                     if matches!(found, Ok(Found::Nothing(_))) {
@@ -220,8 +220,8 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
         if state.leased.is_empty() {
             return Vec::new();
         }
-        state.looks += 1;
-        if state.looks < STALE {
+        state.idle_checks += 1;
+        if state.idle_checks < STALE {
             return Vec::new();
         }
         (state.grown, state.low) = (0, 0);
@@ -309,7 +309,7 @@ impl<S: LeaseStore> State<S> {
     }
 
     fn remove(&mut self, place: usize) -> Option<Leased<S::Tag>> {
-        self.looks = 0;
+        self.idle_checks = 0;
         self.leased.remove(place)
     }
 
@@ -346,7 +346,7 @@ impl<S: LeaseStore> State<S> {
     /// begins early: then it takes place while the other lanes run what is left, and not while all wait for it.
     fn note_fetched(&mut self, wanted: Wanted, others: usize) {
         if others > 0 {
-            self.looks = 0;
+            self.idle_checks = 0;
         }
         self.grown = wanted.ahead.min(others);
         let is_full = others + 1 >= wanted.at_once + wanted.ahead;
@@ -435,10 +435,10 @@ pub(crate) fn fetch<S: LeaseStore>(
     deferred: &DeferredCommits<S::Tag>,
     store: &S,
     request: LeaseRequest,
-    looks_first: bool,
+    checks_first: bool,
 ) -> Fetched<S> {
     let generation = store.generation();
-    if looks_first && let Look::NothingBefore(next) = store.look(&request)? {
+    if checks_first && let Availability::NothingBefore(next) = store.availability(&request)? {
         return Ok(Found::Nothing(Nothing { next, generation }));
     }
     Ok(match exchange(store, deferred.take(), Some(request))? {

@@ -22,9 +22,9 @@ pub(crate) trait LeaseStore: Send + Sync + 'static {
     fn release(&self, queues: &[String], leases: Vec<Lease>) -> Result<(), Self::Error>;
 
     /// Checks for messages without blocking others, before a lane that found nothing fetches again.
-    fn look(&self, request: &LeaseRequest) -> Result<Look, Self::Error> {
+    fn availability(&self, request: &LeaseRequest) -> Result<Availability, Self::Error> {
         let _ = request;
-        Ok(Look::Unknown)
+        Ok(Availability::Unknown)
     }
 
     /// Returns whether other processes could see, if this one died, which leases were not handed to a lane. Only then
@@ -39,7 +39,7 @@ pub(crate) trait LeaseStore: Send + Sync + 'static {
     /// Returns the number of notifications so far, for a wait after a check.
     fn generation(&self) -> u64;
 
-    /// Requests a call of [`Prefetch::tend`](super::Prefetch::tend) within a millisecond, because something is waiting.
+    /// Requests a call of [`Prefetch::run_upkeep`](super::Prefetch::run_upkeep) within a millisecond, because something is waiting.
     fn wake_upkeep(&self);
 }
 
@@ -93,7 +93,7 @@ pub(crate) enum Offer<T> {
 
 /// The result of a check.
 #[derive(Debug)]
-pub(crate) enum Look {
+pub(crate) enum Availability {
     /// There may be messages to take, or leases to expire.
     Unknown,
     /// There is nothing to take and no lease to expire before this time.

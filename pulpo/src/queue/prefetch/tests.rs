@@ -132,7 +132,7 @@ fn take(lane: &mut Lane<Arc<Map>>, prefetch: &Prefetch<Arc<Map>>, map: &Arc<Map>
     if let Some(leased) = lane.try_take(map, &DequeueFilter::all(), Some(Duration::from_micros(2))) {
         return leased;
     }
-    match lane.next(prefetch, map, &DequeueFilter::all(), false).expect("a look") {
+    match lane.next(prefetch, map, &DequeueFilter::all(), false).expect("the queue answers") {
         Found::Leased(leased) => leased,
         Found::Nothing(_) => panic!("expected a message"),
     }
@@ -217,8 +217,8 @@ fn an_exchange_that_panics_loses_no_commit_and_keeps_no_lane_waiting() {
     let first = take(&mut lane, &prefetch, &map);
     defer(&mut lane, &prefetch, &map, &first);
     *lock(&map.panics) = true;
-    let look = || lane.next(&prefetch, &map, &DequeueFilter::all(), false).map(drop);
-    catch(look).expect_err("it panicked");
+    let next = || lane.next(&prefetch, &map, &DequeueFilter::all(), false).map(drop);
+    catch(next).expect_err("it panicked");
     assert!(prefetch.deferred.any());
     assert_eq!(take(&mut lane, &prefetch, &map).tag, 2);
     assert!(!prefetch.deferred.any());
@@ -260,7 +260,7 @@ fn a_lane_takes_of_what_lies_ready_only_what_it_may() {
         defer(&mut lane, &prefetch, &map, &leased);
     }
     let filter = DequeueFilter::all().except_type("other");
-    let mut next = || match lane.next(&prefetch, &map, &filter, false).expect("a look") {
+    let mut next = || match lane.next(&prefetch, &map, &filter, false).expect("the queue answers") {
         Found::Leased(leased) => Some(leased.request_type),
         Found::Nothing(_) => None,
     };
@@ -294,7 +294,7 @@ fn messages_that_are_too_old_and_cannot_be_released_now_are_released_later() {
     *lock(&map.is_down) = true;
     assert!(lane.next(&prefetch, &map, &DequeueFilter::all(), false).is_err(), "it is down");
     *lock(&map.is_down) = false;
-    let done = (0..100).any(|_| prefetch.tend(&map).is_none());
+    let done = (0..100).any(|_| prefetch.run_upkeep(&map).is_none());
     assert!(done && prefetch.is_empty());
     assert_eq!(*lock(&map.leased), [2].into());
     assert_eq!(lock(&map.waiting).len(), 28);
@@ -309,14 +309,14 @@ fn messages_that_cannot_be_released_now_are_released_later() {
     *lock(&map.is_down) = true;
     let woken = map.woken.load(Ordering::SeqCst);
     for _ in 0..20 {
-        assert!(prefetch.tend(&map).is_some(), "something waits");
+        assert!(prefetch.run_upkeep(&map).is_some(), "something waits");
     }
     assert_eq!(map.woken.load(Ordering::SeqCst), woken, "it would go on without a pause");
     prefetch.release(&map, lane.queues(), lane.take_all()).expect_err("it is down");
     assert_eq!(map.woken.load(Ordering::SeqCst), woken + 1, "for what stays");
     assert!(!prefetch.is_empty());
     *lock(&map.is_down) = false;
-    assert_eq!(prefetch.tend(&map), None, "all is done");
+    assert_eq!(prefetch.run_upkeep(&map), None, "all is done");
     assert!(prefetch.is_empty());
     // Only the message that a lane has is still leased.
     assert_eq!(*lock(&map.leased), [2].into());
@@ -332,10 +332,10 @@ fn a_queue_that_is_down_is_asked_once_and_not_for_each_release_that_waits() {
         prefetch.release(&map, lane.queues(), vec![lease]).expect_err("it is down");
         assert_eq!(map.releases.load(Ordering::SeqCst), asked);
     }
-    assert!(prefetch.tend(&map).is_some(), "something waits");
+    assert!(prefetch.run_upkeep(&map).is_some(), "something waits");
     assert_eq!(map.releases.load(Ordering::SeqCst), 4);
     *lock(&map.is_down) = false;
-    assert_eq!(prefetch.tend(&map), None, "all is done");
+    assert_eq!(prefetch.run_upkeep(&map), None, "all is done");
     assert!(prefetch.is_empty() && lock(&map.leased).is_empty());
 }
 
@@ -347,10 +347,10 @@ fn a_message_that_cannot_be_released_now_keeps_no_other_one() {
     for lease in leases {
         let _ = prefetch.release(&map, lane.queues(), vec![lease]);
     }
-    assert!(prefetch.tend(&map).is_some() && prefetch.tend(&map).is_some(), "the first one waits");
+    assert!(prefetch.run_upkeep(&map).is_some() && prefetch.run_upkeep(&map).is_some(), "the first one waits");
     assert_eq!(*lock(&map.leased), [1].into());
     lock(&map.locked).clear();
-    assert_eq!(prefetch.tend(&map), None, "all is done");
+    assert_eq!(prefetch.run_upkeep(&map), None, "all is done");
     assert!(lock(&map.leased).is_empty());
 }
 
@@ -402,9 +402,9 @@ fn the_upkeep_leaves_commits_to_the_lanes_as_long_as_these_fetch() {
         go.send(()).expect("heard");
         fetch.join().expect("no panic");
     });
-    assert!(!prefetch.are_fetching(&prefetch.all()), "it began before the last look");
+    assert!(!prefetch.are_fetching(&prefetch.all()), "it began before the last check");
     let mut other = prefetch.lane(&["q".to_owned()].into());
-    let found = other.next(&prefetch, &map, &DequeueFilter::all(), false).expect("a look");
+    let found = other.next(&prefetch, &map, &DequeueFilter::all(), false).expect("the queue answers");
     assert!(matches!(found, Found::Nothing(_)));
     assert!(prefetch.are_fetching(&prefetch.all()), "it began since");
     assert!(!prefetch.are_fetching(&prefetch.all()));
@@ -413,6 +413,6 @@ fn the_upkeep_leaves_commits_to_the_lanes_as_long_as_these_fetch() {
 #[test]
 fn a_commit_waits_two_milliseconds_or_five_between_fetches() {
     let due = |are_fetching| (0..10).find(|waited| is_due(Duration::from_millis(*waited), are_fetching));
-    // The upkeep looks again a millisecond later.
+    // The upkeep checks again a millisecond later.
     assert_eq!((due(false), due(true)), (Some(1), Some(4)));
 }

@@ -14,7 +14,7 @@ use crate::report::chain;
 const EMPTY_REST: Duration = Duration::from_millis(5);
 
 /// How often a lane checks that may not take every job, so that no thread can wait on its behalf.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The maximum number of jobs in a row from one server whose commits are deferred: each deferred commit goes out with
 /// the next request to that server.
@@ -66,7 +66,7 @@ impl SeveralConsumer {
 
     /// Asks each server that is there without waiting: first those with a deferred commit, and last those that were empty a moment
     /// ago.
-    fn look(&mut self, filter: &DequeueFilter) -> Result<Option<Delivery>, QueueError> {
+    fn try_dequeue(&mut self, filter: &DequeueFilter) -> Result<Option<Delivery>, QueueError> {
         if self.in_a_row >= MOST_IN_A_ROW {
             self.in_a_row = 0;
             self.flush_deferred();
@@ -183,7 +183,7 @@ impl Consumer for SeveralConsumer {
         let takes_all =
             filter.request_type.is_none() && filter.except_types.is_empty() && filter.except_queues.is_empty();
         loop {
-            if let Some(delivery) = self.look(filter)? {
+            if let Some(delivery) = self.try_dequeue(filter)? {
                 return Ok(Some(delivery));
             }
             let left = end.saturating_sub(clock.uptime());
@@ -201,7 +201,7 @@ impl Consumer for SeveralConsumer {
             if std::mem::replace(&mut self.interrupts, interrupts) != interrupts {
                 return Ok(None);
             }
-            self.watch.pause(interrupts, left.min(LOOK_INTERVAL));
+            self.watch.pause(interrupts, left.min(CHECK_INTERVAL));
         }
     }
 

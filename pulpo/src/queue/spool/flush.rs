@@ -18,10 +18,10 @@ use crate::sync::lock;
 const BATCH: usize = 100;
 
 /// How often a process checks for messages that others have left.
-const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The number of checks, of which one counts the messages in the spool instead of relying on the marker.
-const LOOKS_PER_COUNT: u32 = 15;
+const CHECKS_PER_COUNT: u32 = 15;
 
 /// The first pause after no server accepted anything. It doubles up to the longest one.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
@@ -34,24 +34,24 @@ pub(super) fn start(shared: &Arc<Shared>) {
         return;
     }
     let weak = Arc::downgrade(shared);
-    let started = std::thread::Builder::new().name("pulpo-spool".to_owned()).spawn(move || tend(&weak));
+    let started = std::thread::Builder::new().name("pulpo-spool".to_owned()).spawn(move || run(&weak));
     // Without a thread, the next publication tries again, and other processes flush.
     *has_thread = started.is_ok();
 }
 
 /// Flushes until the spool is no longer in use.
-fn tend(shared: &Weak<Shared>) {
-    let (mut pause, mut looks) = (SHORTEST_PAUSE, 0);
+fn run(shared: &Weak<Shared>) {
+    let (mut pause, mut checks) = (SHORTEST_PAUSE, 0);
     loop {
         let Some(spool) = shared.upgrade() else { return };
         let notify = spool.process().notify.clone();
         let seen = notify.generation();
-        let is_due = looks % LOOKS_PER_COUNT == 0 || spool.has_waiting();
-        looks += 1;
+        let is_due = checks % CHECKS_PER_COUNT == 0 || spool.has_waiting();
+        checks += 1;
         let wait = match if is_due { spool.flush() } else { Ok(Flushed::default()) } {
             Ok(Flushed { stopped_by: None, .. }) => {
                 pause = SHORTEST_PAUSE;
-                LOOK_INTERVAL
+                CHECK_INTERVAL
             }
             trouble => {
                 if let Err(error) = trouble {

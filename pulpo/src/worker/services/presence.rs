@@ -21,7 +21,7 @@ use crate::worker::shared::Shared;
 use crate::worker::slot::InFlightSlot;
 
 /// How often to check the runs.
-const ROUND: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The minimum time between two writes of progress.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// The maximum number of handlers that are traced per round.
-const TRACED_PER_ROUND: usize = 20;
+const TRACED_PER_CHECK: usize = 20;
 
 /// Numbers that distinguish the workers of a process.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
@@ -97,7 +97,7 @@ impl Presence {
         if self.to_trace.is_empty() {
             return;
         }
-        let rest = self.to_trace.split_off(self.to_trace.len().min(TRACED_PER_ROUND));
+        let rest = self.to_trace.split_off(self.to_trace.len().min(TRACED_PER_CHECK));
         for handler in std::mem::replace(&mut self.to_trace, rest) {
             let shape = handler.shape().to_string();
             let names = std::iter::once(handler.request_type()).chain(handler.aliases().iter().copied());
@@ -124,7 +124,7 @@ impl Presence {
         let (mut followed, mut runs) = (Vec::new(), Vec::new());
         let mut now = HashSet::new();
         for lane in self.shared.crew.lanes() {
-            lane.slot.look(&self.shared.monitor, |held| {
+            lane.slot.try_with(&self.shared.monitor, |held| {
                 let Some(held) = held else { return };
                 let mut progress = Some(&held.progress);
                 for job in held.running() {
@@ -170,7 +170,7 @@ impl Presence {
                 for lease in cancelled {
                     let Some(run) = followed.iter().find(|run| run.lease == lease) else { continue };
                     tracing::info!(id = %lease.id, "a running job was cancelled: notifying its handler");
-                    run.slot.look(&self.shared.monitor, |held| held.as_mut().map(|held| held.cancel(&lease)));
+                    run.slot.try_with(&self.shared.monitor, |held| held.as_mut().map(|held| held.cancel(&lease)));
                 }
             }
             Err(error) => {
@@ -188,12 +188,12 @@ impl Service for Presence {
         "pulpo-presence"
     }
 
-    fn tend(&mut self) -> Duration {
+    fn run_due(&mut self) -> Duration {
         let uptime = self.shared.clock.uptime();
         self.trace();
         self.show(uptime);
         self.follow(uptime);
-        ROUND
+        CHECK_INTERVAL
     }
 
     /// Running jobs can be cancelled while the worker waits for them to end.

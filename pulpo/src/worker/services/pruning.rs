@@ -41,7 +41,7 @@ impl Service for Pruning {
         "pulpo-pruning"
     }
 
-    fn tend(&mut self) -> Duration {
+    fn run_due(&mut self) -> Duration {
         let Some(keeping) = self.queue.keeping() else { return LATEST };
         let mut messages = 0;
         let pruned = loop {

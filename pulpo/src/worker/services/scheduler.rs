@@ -273,7 +273,7 @@ impl Service for Scheduler {
         "pulpo-scheduler"
     }
 
-    fn tend(&mut self) -> Duration {
+    fn run_due(&mut self) -> Duration {
         let published = match self.publish_due() {
             Ok(published) => published,
             Err(error) => {

@@ -16,7 +16,7 @@ pub(in crate::worker) trait Service: Send + 'static {
 
     /// Does what is due, and returns in how long something may be due again. It is called earlier if the clock is moved
     /// by hand, and not after a stop was requested, unless it outlives that.
-    fn tend(&mut self) -> Duration;
+    fn run_due(&mut self) -> Duration;
 
     /// Returns whether it continues after a stop was requested, until the lanes have ended.
     fn outlives_stop(&self) -> bool {
@@ -46,7 +46,7 @@ impl ServiceThread {
     /// then whenever something is due.
     pub(super) fn start(mut service: Box<dyn Service>, stop: &Arc<Stop>) -> io::Result<Self> {
         let seen = stop.requests.generation();
-        let first = tend(&mut *service);
+        let first = run_due(&mut *service);
         let (over, stops) = (Arc::new(AtomicBool::new(false)), stop.clone());
         let is_over = over.clone();
         let (running, ended) = mpsc::channel();
@@ -65,7 +65,7 @@ impl ServiceThread {
                     return;
                 }
                 seen = stops.requests.generation();
-                again = tend(&mut *service);
+                again = run_due(&mut *service);
             }
         })?;
         Ok(Self { over, stop: stop.clone(), ended })
@@ -81,8 +81,8 @@ impl Drop for ServiceThread {
     }
 }
 
-fn tend(service: &mut dyn Service) -> Duration {
-    guard::catch(|| service.tend()).unwrap_or_else(|panic| {
+fn run_due(service: &mut dyn Service) -> Duration {
+    guard::catch(|| service.run_due()).unwrap_or_else(|panic| {
         tracing::error!(service = service.name(), panic, "a service of the worker has panicked, trying again");
         AFTER_PANIC
     })

@@ -137,7 +137,7 @@ impl Driver {
         let mut outage = (arguments.queue == Kind::Spool).then(Instant::now);
         while Instant::now() < end {
             thread::sleep(TICK);
-            self.tend(true)?;
+            self.supervise(true)?;
             if outage.is_some_and(|at| Instant::now() >= at) {
                 let length = faults::outage(&mut self.random);
                 self.kill_server(length);
@@ -198,7 +198,7 @@ impl Driver {
     }
 
     /// Restarts processes that have ended, and resumes those that have paused long enough.
-    fn tend(&mut self, producing: bool) -> Result<()> {
+    fn supervise(&mut self, producing: bool) -> Result<()> {
         if self.away.is_some_and(|(_, until)| Instant::now() >= until) {
             self.start_server_again();
         }
@@ -227,7 +227,7 @@ impl Driver {
         // Check twice, because a process that was paused may still publish its last job.
         while quiet < 2 && Instant::now() < end {
             thread::sleep(10 * TICK);
-            self.tend(false)?;
+            self.supervise(false)?;
             let producing = self.processes.iter().any(|process| process.role == Role::Producer && process.is_running());
             let pending = self.scene.pending();
             if let Some(fewer) = pending.as_ref().ok().filter(|pending| **pending < least) {

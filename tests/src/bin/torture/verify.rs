@@ -68,10 +68,11 @@ pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::R
     let mut report = Report::new(history);
     let (mut wrong, mut unseen): (Vec<(String, String)>, _) = (Vec::new(), Vec::new());
     for (key, job) in &history.jobs {
-        let mut look = Look { history, queue, key, job, report: &mut report, wrong: Vec::new(), unseen: Vec::new() };
-        look.all();
-        unseen.extend(look.unseen);
-        wrong.extend(look.wrong.into_iter().map(|what| (key.clone(), what)));
+        let mut check =
+            JobCheck { history, queue, key, job, report: &mut report, wrong: Vec::new(), unseen: Vec::new() };
+        check.all();
+        unseen.extend(check.unseen);
+        wrong.extend(check.wrong.into_iter().map(|what| (key.clone(), what)));
     }
     if queue.is_beanstalkd() {
         let (explained, without) = unseen::explain(history, queue, unseen);
@@ -106,7 +107,7 @@ pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::R
 }
 
 /// The check of one job.
-struct Look<'a> {
+struct JobCheck<'a> {
     history: &'a History,
     queue: scene::Kind,
     key: &'a str,
@@ -116,7 +117,7 @@ struct Look<'a> {
     unseen: Vec<Unseen>,
 }
 
-impl Look<'_> {
+impl JobCheck<'_> {
     fn all(&mut self) {
         let job = self.job;
         let Some(kind) = job.kind else {

@@ -202,7 +202,7 @@ fn a_watch_that_is_taller_than_the_terminal_is_cut() {
         stored::insert(&database, &format!("queue-{n}"), b"echo", 3, b"{}");
     }
     let text = two_looks(at_a_terminal_sized(super::WORKER, &place, (80, 12), "stats --watch 100ms"));
-    let look = text.split("\u{1b}[H").nth(1).and_then(|rest| rest.split("\u{1b}[J").next()).expect("a look");
+    let look = text.split("\u{1b}[H").nth(1).and_then(|rest| rest.split("\u{1b}[J").next()).expect("a screen");
     assert_eq!(look.matches('\n').count(), 11, "{look}");
     // The time, the heads, 31 rows and their sum.
     assert!(look.contains("every 100ms") && look.contains("… 24 more rows"), "{look}");
@@ -214,7 +214,7 @@ fn a_watch_of_eighty_columns_shows_all_that_it_counts() {
     well(&place, &["publish", "echo", "--payload", "x", "--count", "12345"]);
     let table = |columns| {
         let text = two_looks(at_a_terminal_of(&place, columns, "stats --watch 100ms"));
-        text.replace("\r\n", "\n").replace("\u{1b}[K", "").split("\u{1b}[H").nth(2).expect("a look").to_owned()
+        text.replace("\r\n", "\n").replace("\u{1b}[K", "").split("\u{1b}[H").nth(2).expect("a screen").to_owned()
     };
     let wide = table(200);
     assert!(wide.contains("  PUBLISHED/S  FINISHED/S\n"), "{wide}");

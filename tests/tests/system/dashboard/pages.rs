@@ -262,7 +262,7 @@ fn the_text_of_a_message_is_never_a_part_of_the_page() {
     let id = pulpo::queue::QueueAdapter::enqueue(&queue, vec![message]).expect("published").remove(0).id;
     let mut consumer = pulpo::queue::QueueAdapter::consumer(&queue, &[hostile.to_owned()]).expect("a consumer");
     let delivery = consumer.dequeue(&pulpo::queue::DequeueFilter::default(), std::time::Duration::ZERO);
-    let lease = delivery.expect("a look").expect("the message").lease;
+    let lease = delivery.expect("the queue answers").expect("the message").lease;
     let mut bury = pulpo::queue::Settlement::bury(hostile, true);
     consumer.settle(&lease, &mut bury).expect("buried");
     let served = Served::start(&place, &["--allow-changes"], &[]);

@@ -9,7 +9,7 @@ use pulpo_tests::wait::{until, within};
 use super::{shop, start};
 
 /// The number of orders per round; every other one is rolled back.
-const ROUND: i64 = 100;
+const ORDERS_PER_ROUND: i64 = 100;
 const ORDERS: i64 = 1000;
 
 /// The participants beside the program that creates orders.
@@ -43,15 +43,16 @@ fn jobs_and_committed_orders_are_the_same(place: &Sandbox) {
     let mut parts = Parts { place, running: BTreeMap::new() };
     parts.start("relay");
     parts.start("worker");
-    for round in 0..ORDERS / ROUND {
-        let first = round * ROUND + 1;
+    for round in 0..ORDERS / ORDERS_PER_ROUND {
+        let first = round * ORDERS_PER_ROUND + 1;
         let made = |shop: &rusqlite::Connection| -> i64 {
             shop.query_row("SELECT coalesce(max(id), 0) FROM orders", [], |row| row.get(0)).expect("a number")
         };
         // A killed program continues after its last commit.
         let mut next = first;
-        while next < first + ROUND {
-            let mut orders = start(place, &["orders", &next.to_string(), &(first + ROUND - next).to_string()]);
+        while next < first + ORDERS_PER_ROUND {
+            let mut orders =
+                start(place, &["orders", &next.to_string(), &(first + ORDERS_PER_ROUND - next).to_string()]);
             // Every other one is killed at any moment, and the others when they have done something, so that it goes on
             // where programs take long to start.
             if random.bool() {

@@ -116,13 +116,14 @@ impl Expect {
     }
 }
 
-/// How a job in hand is settled.
+/// A command about a job in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::queue::beanstalkd) enum Kind {
     Delete,
     Release,
     Bury,
-    Look,
+    /// Asks only for its statistics.
+    Stats,
 }
 
 /// The command to which an outstanding answer belongs.
@@ -154,7 +155,7 @@ pub(super) struct Waiting {
     pub(super) want: Want,
     pub(super) until: Duration,
     /// Whether the server has reported, in answer to a request sent after the call arrived, that there is no job.
-    pub(super) looked: bool,
+    pub(super) checked: bool,
     /// Whether the call has asked on another connection, while this one waited at the server, and learned that there is
     /// a job.
     pub(super) asked: bool,
@@ -163,7 +164,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     pub(super) fn new(consumer: u64, want: Want, until: Duration) -> Self {
-        Self { consumer, want, until, looked: false, asked: false, job: None }
+        Self { consumer, want, until, checked: false, asked: false, job: None }
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) struct State {
     /// Whether the last check brought a job.
     eager: bool,
     pause: Duration,
-    look_at: Duration,
+    check_at: Duration,
     silent_since: Option<Duration>,
     next_number: u64,
     consumers: HashSet<u64>,
@@ -81,7 +81,7 @@ impl State {
             late: HashMap::new(),
             eager: false,
             pause: FIRST_PAUSE,
-            look_at: Duration::ZERO,
+            check_at: Duration::ZERO,
             silent_since: None,
             next_number: 0,
             consumers: HashSet::new(),
@@ -142,7 +142,7 @@ impl State {
             if let Call::Wait(waiting) = &mut entry.call {
                 waiting.until = Duration::ZERO;
                 // It need not wait for the server's answer a second later.
-                waiting.looked |= at_server;
+                waiting.checked |= at_server;
                 self.seen.insert(waiting.consumer, interrupts);
                 entry.wakes.notify_one();
             }
@@ -166,7 +166,7 @@ impl State {
     pub(super) fn enter_ask(&mut self, asks: Vec<Expect>, about: Option<(Lease, u64, Kind)>) -> (u64, Arc<Condvar>) {
         let number = self.next_number + 1;
         if let Some((_, id, kind)) = &about
-            && *kind != Kind::Look
+            && *kind != Kind::Stats
             && let Some(held) = self.held.get_mut(id)
         {
             held.settling = Some(number);
@@ -199,24 +199,24 @@ impl State {
         if let Some(fault) = fault.take() {
             return Progress::Done(Err(fault));
         }
-        let (looked, until) = (waiting.looked, waiting.until);
-        if (looked && !coming || waiting.want.tubes.is_empty()) && until <= now {
+        let (checked, until) = (waiting.checked, waiting.until);
+        if (checked && !coming || waiting.want.tubes.is_empty()) && until <= now {
             return Progress::Done(Ok(None));
         }
-        if at_server && !looked && !waiting.asked && until <= now {
+        if at_server && !checked && !waiting.asked && until <= now {
             waiting.asked = true;
             return Progress::Ask { tubes: waiting.want.tubes.clone(), asked_by: self.next_number };
         }
         let left = until.saturating_sub(now);
         if self.led {
             // The leader reports a job, or that no job is ready.
-            let soon = looked && !coming || at_server && !waiting.asked;
+            let soon = checked && !coming || at_server && !waiting.asked;
             return Progress::Rest(if soon { left.max(BRIEF) } else { left.max(LONGEST_PAUSE) });
         }
         if self.has_work(now) {
             return Progress::Lead;
         }
-        let pause = self.look_at.saturating_sub(now);
+        let pause = self.check_at.saturating_sub(now);
         Progress::Rest(if first { left.min(pause) } else { left }.max(BRIEF))
     }
 
@@ -246,7 +246,7 @@ impl State {
             Some(Entry { fault: Some(_), .. }) => true,
             Some(Entry { call: Call::Ask(asking), .. }) => asking.missing == 0,
             Some(Entry { call: Call::Wait(waiting), .. }) => {
-                waiting.job.is_some() || waiting.looked && waiting.until <= now && !self.is_job_coming()
+                waiting.job.is_some() || waiting.checked && waiting.until <= now && !self.is_job_coming()
             }
         }
     }
@@ -269,17 +269,17 @@ impl State {
 
     /// Returns whether anything can be sent or read for the waiting calls.
     fn has_work(&self, now: Duration) -> bool {
-        !self.owed.is_empty() || !self.unsent.is_empty() || self.wants_look(now)
+        !self.owed.is_empty() || !self.unsent.is_empty() || self.wants_check(now)
     }
 
-    fn wants_look(&self, now: Duration) -> bool {
+    fn wants_check(&self, now: Duration) -> bool {
         let mut waiting =
             self.all_waiting().map(|(_, waiting)| waiting).filter(|waiting| !waiting.want.tubes.is_empty()).peekable();
         waiting.peek().is_some()
             && (self.eager
-                || now >= self.look_at
+                || now >= self.check_at
                 || !self.is_busy() && self.seconds_at_server(now) > 0
-                || waiting.any(|waiting| !waiting.looked))
+                || waiting.any(|waiting| !waiting.checked))
     }
 
     /// Returns the calls that wait for a job, with their numbers.
@@ -317,7 +317,7 @@ impl State {
 
     /// Returns how long the server may wait on behalf of the waiting calls.
     fn seconds_at_server(&self, now: Duration) -> u64 {
-        let brief = |waiting: &Waiting| !waiting.looked && waiting.until <= now;
+        let brief = |waiting: &Waiting| !waiting.checked && waiting.until <= now;
         if self.all_waiting().any(|(_, waiting)| brief(waiting)) {
             return 0;
         }
@@ -326,8 +326,8 @@ impl State {
         longest.saturating_add(NEARLY).min(self.reserve_timeout).as_secs()
     }
 
-    pub(super) fn look_now(&mut self) -> bool {
-        self.look_at = Duration::ZERO;
+    pub(super) fn check_now(&mut self) -> bool {
+        self.check_at = Duration::ZERO;
         self.pause = FIRST_PAUSE;
         self.all_waiting().next().is_some()
     }
@@ -442,12 +442,12 @@ impl State {
         self.held.clear();
         self.spare.clear();
         self.late.clear();
-        (self.eager, self.pause, self.look_at, self.silent_since) = (false, FIRST_PAUSE, Duration::ZERO, None);
+        (self.eager, self.pause, self.check_at, self.silent_since) = (false, FIRST_PAUSE, Duration::ZERO, None);
         self.calls.retain(|_, entry| !matches!(&entry.call, Call::Ask(asking) if asking.left));
         for entry in self.calls.values_mut() {
             if let Call::Wait(waiting) = &mut entry.call {
                 waiting.job = None;
-                (waiting.looked, waiting.asked) = (false, false);
+                (waiting.checked, waiting.asked) = (false, false);
             }
         }
         self.tell(fault);

@@ -100,14 +100,14 @@ fn a_job_of_a_batch_that_is_done_does_not_look_as_if_it_ran() {
     assert_eq!(seen(), [false; 4]);
 }
 
-fn look(queue: &FileQueue) -> Result<Found<Vec<Leased<Run>>>, super::super::storage::error::SqliteError> {
+fn fetch_any(queue: &FileQueue) -> Result<Found<Vec<Leased<Run>>>, super::super::storage::error::SqliteError> {
     let request =
         LeaseRequest { queues: ["pulpo".to_owned()].into(), filter: DequeueFilter::all(), at_once: 1, ahead: 0 };
     fetch(&queue.0.prefetch.deferred, &queue.0, request, true)
 }
 
 #[test]
-fn a_look_that_finds_nothing_takes_no_lock_that_others_need() {
+fn a_fetch_that_finds_nothing_takes_no_lock_that_others_need() {
     let folder = tempfile::tempdir().expect("a folder");
     let queue = open(folder.path());
     let mut consumer = consumer(&queue);
@@ -115,7 +115,7 @@ fn a_look_that_finds_nothing_takes_no_lock_that_others_need() {
     // Another process has begun to write, and does not finish.
     let other = Connection::open(folder.path().join("queue.db")).expect("opened");
     other.execute_batch("BEGIN IMMEDIATE").expect("begun");
-    let found = look(&queue).expect("a look");
+    let found = fetch_any(&queue).expect("the queue answers");
     assert!(matches!(found, Found::Nothing(nothing) if nothing.next.is_none()));
     other.execute_batch("ROLLBACK").expect("ended");
     // Messages that are ready or due, or whose leases have ended, are found.
@@ -126,7 +126,7 @@ fn a_look_that_finds_nothing_takes_no_lock_that_others_need() {
     ] {
         publish(&queue, 1);
         write(&queue, statement);
-        let found = look(&queue).expect("a look");
+        let found = fetch_any(&queue).expect("the queue answers");
         assert!(matches!(found, Found::Leased(_)), "{statement}");
         queue.delete(&Filter::all()).expect("deleted");
         write(&queue, "DELETE FROM message; DELETE FROM kind");

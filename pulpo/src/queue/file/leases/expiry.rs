@@ -83,7 +83,7 @@ pub(in crate::queue::file) struct Expiry {
 impl LeaseExpiry {
     /// Returns which leases may be ended now, by a write that was requested at `asked`: another process that was
     /// suspended in the middle of a write may have kept all others waiting.
-    pub(in crate::queue::file) fn look(&self, asked: ClockReading, clock: &dyn Clock) -> Expiry {
+    pub(in crate::queue::file) fn evaluate(&self, asked: ClockReading, clock: &dyn Clock) -> Expiry {
         let at = ClockReading::of(clock);
         let mut inner = lock(&self.0);
         let offset = at.now.saturating_sub(at.uptime);
@@ -260,7 +260,7 @@ impl NextWaits {
     }
 
     /// Returns when to check again after those that were over have been ended.
-    pub(in crate::queue::file) fn next_look(self, now: i64) -> Option<i64> {
+    pub(in crate::queue::file) fn next_check(self, now: i64) -> Option<i64> {
         // A lease that is over and was not ended is spared; a delay that is over was left for the next transaction.
         let lease_ends = self.lease_ends.map(|ends| if ends > now { ends } else { now + SPARED });
         self.due.into_iter().chain(lease_ends).min()

@@ -20,7 +20,7 @@ pub(in crate::queue::file) struct Wanted {
 }
 
 /// When to check again while running messages are in the way. The end of those in this process is notified.
-const LOOK_AGAIN: i64 = 100_000;
+const CHECK_AGAIN: i64 = 100_000;
 
 /// Messages leased ahead start within this time, and count as started at its end, so that a late start never exceeds a
 /// rate.
@@ -259,7 +259,7 @@ impl<'a> Budget<'a> {
             return None;
         }
         match self.limit.kind {
-            LimitKind::Running(_) => Some(self.now.saturating_add(LOOK_AGAIN)),
+            LimitKind::Running(_) => Some(self.now.saturating_add(CHECK_AGAIN)),
             LimitKind::Rate(_) => {
                 let used = self.used.borrow();
                 let full = used.values().filter(|used| used.count >= self.most());

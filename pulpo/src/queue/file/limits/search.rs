@@ -10,7 +10,7 @@ use crate::queue::file::dequeue::ReadyKind;
 
 /// How many messages of a kind are examined in order, to find one whose key may start, before the search continues key
 /// by key.
-const LOOKED_THROUGH: i64 = 500;
+const MOST_SEARCHED: i64 = 500;
 
 /// How many keys of a kind one claim examines while it holds the write lock.
 const KEYS_AT_ONCE: usize = 200;
@@ -72,18 +72,18 @@ impl Search<'_> {
              WHERE state = 0 AND kind = ?1 AND limit_key IS NOT NULL
              ORDER BY 1, 2 LIMIT ?2",
         )?;
-        let looked_through = self.limit().max(LOOKED_THROUGH);
-        let mut rows = in_order.query(params![self.kind.id, looked_through])?;
-        let mut looked = 0;
+        let searched = self.limit().max(MOST_SEARCHED);
+        let mut rows = in_order.query(params![self.kind.id, searched])?;
+        let mut examined = 0;
         while let Some(row) = rows.next()? {
-            looked += 1;
+            examined += 1;
             let key: String = row.get(2)?;
             self.add(&mut found, row, &key)?;
             if found.len() == self.most || !self.budgets_allow_any()? {
                 return Ok(found);
             }
         }
-        if found.is_empty() && looked == looked_through {
+        if found.is_empty() && examined == searched {
             self.by_key(&mut found)?;
         }
         Ok(found)

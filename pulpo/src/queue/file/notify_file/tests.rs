@@ -139,11 +139,11 @@ fn after_an_overflow_everything_is_looked_at() {
     assert_eq!(of(Event::new(modified).set_flag(Flag::Rescan)), Reaction::Both);
     assert_eq!(of(Event::new(EventKind::Any)), Reaction::Both);
     assert_eq!(react(&Err(notify::Error::generic("no")), workers), Reaction::Both);
-    assert_eq!(at(modified, "/q/notify/mail"), Reaction::Look);
-    assert_eq!(at(removed, "/q/notify/mail"), Reaction::Look);
+    assert_eq!(at(modified, "/q/notify/mail"), Reaction::Notify);
+    assert_eq!(at(removed, "/q/notify/mail"), Reaction::Notify);
     assert_eq!(at(closed, "/q/notify/mail"), Reaction::Nothing);
     assert_eq!(at(closed, "/q/workers/0000000000000001"), Reaction::ScanDeadProcesses);
     assert_eq!(at(removed, "/q/workers/0000000000000001"), Reaction::ScanDeadProcesses);
     assert_eq!(at(modified, "/q/workers/0000000000000001"), Reaction::Nothing);
-    assert_eq!(at(modified, "/workers/q/notify/mail"), Reaction::Look, "whole paths are compared");
+    assert_eq!(at(modified, "/workers/q/notify/mail"), Reaction::Notify, "whole paths are compared");
 }

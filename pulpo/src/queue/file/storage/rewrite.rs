@@ -63,11 +63,11 @@ fn quickly(connection: &Connection, file: &Path) {
 /// Notices when nothing has been written for a while. A worker that runs for months clears traces then, not only when it
 /// stops.
 #[derive(Debug, Default)]
-pub(in crate::queue::file) struct Quiet(Mutex<Option<Look>>);
+pub(in crate::queue::file) struct Quiet(Mutex<Option<LogState>>);
 
-/// A look at the log.
+/// The state of the log at a check.
 #[derive(Clone, Copy, Debug)]
-struct Look {
+struct LogState {
     /// In real uptime.
     at: Duration,
     /// Its size and when it was last written; `None` if it is empty.
@@ -75,18 +75,18 @@ struct Look {
 }
 
 impl Quiet {
-    /// Clears the files if something has been written since the last time, but not since the last look.
+    /// Clears the files if something has been written since the last time, but not since the last check.
     ///
     /// # Errors
     /// If the database cannot be opened.
-    pub(in crate::queue::file) fn tend(&self, file: &Path, uptime: Duration) -> Result<(), QueueError> {
+    pub(in crate::queue::file) fn clear_if_quiet(&self, file: &Path, uptime: Duration) -> Result<(), QueueError> {
         let mut last = lock(&self.0);
         if last.is_some_and(|last| uptime.saturating_sub(last.at) < QUIET) {
             return Ok(());
         }
         let log = fs::metadata(log_of(file)).ok().filter(|log| log.len() > 0);
         let written = log.map(|log| (log.len(), log.modified().ok()));
-        let before = last.replace(Look { at: uptime, written });
+        let before = last.replace(LogState { at: uptime, written });
         drop(last);
         if written.is_none() || before.is_none_or(|before| before.written != written) {
             return Ok(());

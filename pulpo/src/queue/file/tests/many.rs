@@ -26,7 +26,7 @@ fn each_message_of_a_batch_has_its_own_id_and_all_that_belongs_to_it() {
     assert_eq!(enqueued.len(), messages.len());
     for (n, (enqueued, message)) in enqueued.iter().zip(&messages).enumerate() {
         assert_eq!(enqueued.id.as_str(), (n + 4).to_string());
-        let stored = queue.peek(&enqueued.id).expect("a look").expect("there");
+        let stored = queue.peek(&enqueued.id).expect("the queue answers").expect("there");
         assert_eq!(String::from_utf8_lossy(&stored.text), message.text);
         assert_eq!((stored.request_type, stored.priority), (message.request_type.clone(), message.priority));
         let state = if message.delay.is_some() { MessageState::Delayed } else { MessageState::Ready };
@@ -109,11 +109,11 @@ fn many_that_fall_due_at_once_take_many_short_transactions() {
     clock.advance(Duration::from_secs(2));
     assert_eq!(queue.stats().expect("counted").counts[0].ready, 5000, "they are seen as ready");
     // One check, for another queue, moves five hundred, and reports that another check should follow at once.
-    let looks = std::iter::from_fn(|| {
+    let checks = std::iter::from_fn(|| {
         let Found::Nothing(nothing) = fetch(&queue, "elsewhere", false) else { panic!("there is nothing elsewhere") };
         nothing.next.filter(|next| *next <= clock.now())
     });
-    assert_eq!(looks.count(), 9);
+    assert_eq!(checks.count(), 9);
     assert_eq!(one::<i64>(&queue, "SELECT count(*) FROM message WHERE state = 0"), 5000);
     assert_counted(&queue);
     // Waiting consumers get them in order.

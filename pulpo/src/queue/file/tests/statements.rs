@@ -91,7 +91,7 @@ fn use_everything(queue: &FileQueue, clock: &ManualClock) {
         queue.edit(&lease.id, &Edit::default().delay(Duration::ZERO).queue("e")).expect("edited"),
         Edited::Changed
     );
-    queue.peek(&lease.id).expect("a look").expect("there");
+    queue.peek(&lease.id).expect("the queue answers").expect("there");
     let done = Filter::all().state(MessageState::Done);
     assert!(!queue.list(&done.clone().limit(10)).expect("a list").is_empty());
     queue.delete(&done.limit(2)).expect("deleted");

@@ -94,7 +94,7 @@ impl State {
         }
         // The caller may come again.
         let answers = std::mem::take(&mut asking.answers);
-        if let Some((lease, id, kind)) = asking.about.take().filter(|(.., kind)| *kind != Kind::Look) {
+        if let Some((lease, id, kind)) = asking.about.take().filter(|(.., kind)| *kind != Kind::Stats) {
             self.late.insert(id, (lease, kind, answers));
         }
         self.calls.remove(&call);
@@ -104,8 +104,8 @@ impl State {
     /// Records that there is no job in these tubes.
     fn missed(&mut self, tubes: &[String], asked_by: u64, now: Duration) {
         self.eager = false;
-        if now >= self.look_at {
-            self.look_at = now.saturating_add(self.pause);
+        if now >= self.check_at {
+            self.check_at = now.saturating_add(self.pause);
             self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         }
         self.none_ready(tubes, asked_by, now);
@@ -122,7 +122,7 @@ impl State {
             if let Call::Wait(waiting) = &mut entry.call
                 && waiting.want.tubes.iter().all(|tube| tubes.contains(tube))
             {
-                waiting.looked = true;
+                waiting.checked = true;
                 if waiting.until <= now {
                     entry.wakes.notify_one();
                 }

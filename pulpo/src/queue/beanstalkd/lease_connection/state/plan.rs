@@ -18,7 +18,7 @@ impl State {
         // The tubes, how many jobs are wanted, and the newest call that has not been told yet that there is no job.
         let mut groups: Vec<(Arc<[String]>, usize, Option<u64>)> = Vec::new();
         for (number, waiting) in self.all_waiting().filter(|(_, waiting)| !waiting.want.tubes.is_empty()) {
-            let (count, fresh) = (1 + waiting.want.more, (!waiting.looked).then_some(number));
+            let (count, fresh) = (1 + waiting.want.more, (!waiting.checked).then_some(number));
             match groups.iter_mut().find(|(tubes, ..)| *tubes == waiting.want.tubes) {
                 Some(group) => {
                     group.1 += count;
@@ -41,7 +41,7 @@ impl State {
             self.unsent.push_back(Owed::Job { tubes, at_server: true, asked_by });
             return;
         }
-        let due = now >= self.look_at;
+        let due = now >= self.check_at;
         for (tubes, count, fresh) in groups {
             let of_group = |owed: &&Owed| match owed {
                 Owed::Job { tubes: its, .. } => *its == tubes,

@@ -67,7 +67,7 @@ fn an_answer_to_an_earlier_call_does_not_say_that_there_is_no_job() {
 }
 
 #[test]
-fn a_look_without_some_tubes_says_nothing_to_a_call_with_them() {
+fn a_check_without_some_tubes_says_nothing_to_a_call_with_them() {
     let mut state = state();
     let (narrow, wide) = (call(&mut state, &["a"], 0, START), call(&mut state, &["a", "b"], 0, START));
     send(&mut state, START);
@@ -123,7 +123,7 @@ fn an_interrupt_ends_a_wait_at_the_server_without_another_question() {
 }
 
 #[test]
-fn a_call_that_wants_many_takes_part_in_looks_that_are_on_their_way() {
+fn a_call_that_wants_many_takes_part_in_checks_that_are_on_their_way() {
     let mut state = state();
     let first = call(&mut state, &["a"], 9, START);
     assert_eq!(send(&mut state, START).matches("reserve-with-timeout 0").count(), 10);

@@ -127,9 +127,9 @@ fn a_program_that_has_the_original_open_mixes_nothing_into_a_copy_in_its_place()
     let read = || ["queue.db", "queue.db-wal"].map(|name| fs::read(path(name)).expect("there"));
     let before = read();
     let quiet = rewrite::Quiet::default();
-    quiet.tend(&file, Duration::ZERO).expect("a first look");
+    quiet.clear_if_quiet(&file, Duration::ZERO).expect("the first check");
     let tried = [
-        quiet.tend(&file, Duration::from_secs(30)),
+        quiet.clear_if_quiet(&file, Duration::from_secs(30)),
         rewrite::if_quick(&file),
         rewrite::all(&file),
         queue.backup(&path("another.db")).map(drop),
