@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::connection::Connection;
 use super::fault::Fault;
 use super::limits::REASONS_TUBE;
-use super::look::{ask_each, job_stats, tube_stats};
 use super::protocol::{Answer, Commands};
+use super::queries::{ask_each, job_stats, tube_stats};
 use crate::queue::MessageState;
 use crate::report::limited_to;
 

@@ -18,8 +18,8 @@ use super::connection::Connection;
 use super::fault::Fault;
 use super::job::{JobStats, TubeStats};
 use super::limits::is_own;
-use super::look::{all_tube_stats, ask_each, read_job, texts, tubes};
 use super::protocol::Commands;
+use super::queries::{all_tube_stats, ask_each, read_job, texts, tubes};
 use super::values::number;
 use crate::queue::{Filter, MessageState};
 

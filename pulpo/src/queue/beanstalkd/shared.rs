@@ -62,7 +62,7 @@ impl Shared {
 
     /// Returns whether one of these tubes has a ready job.
     pub(super) fn has_ready(&self, tubes: &[String]) -> Result<bool, Fault> {
-        let stats = super::look::all_tube_stats(&mut *self.inspecting.take(None)?, tubes.to_vec())?;
+        let stats = super::queries::all_tube_stats(&mut *self.inspecting.take(None)?, tubes.to_vec())?;
         Ok(stats.iter().any(|(_, tube)| tube.ready() > 0 && tube.pause_left.is_zero()))
     }
 

@@ -5,8 +5,8 @@ use crate::queue::beanstalkd::connection::Connection;
 use crate::queue::beanstalkd::fault::Fault;
 use crate::queue::beanstalkd::job::{self, JobStats, TubeStats};
 use crate::queue::beanstalkd::limits::REASONS_TUBE;
-use crate::queue::beanstalkd::look::{all_tube_stats, ask_each, job_stats, read_job, tubes};
 use crate::queue::beanstalkd::protocol::{Answer, Commands};
+use crate::queue::beanstalkd::queries::{all_tube_stats, ask_each, job_stats, read_job, tubes};
 
 /// The number of ids in one request.
 const PAGE: u64 = 4096;

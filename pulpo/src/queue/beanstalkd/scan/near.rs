@@ -9,8 +9,8 @@ use super::ids::{Page, Top, note_ids};
 use crate::queue::beanstalkd::connection::Connection;
 use crate::queue::beanstalkd::fault::Fault;
 use crate::queue::beanstalkd::job::JobStats;
-use crate::queue::beanstalkd::look::{ask_each, read_job, texts};
 use crate::queue::beanstalkd::protocol::Commands;
+use crate::queue::beanstalkd::queries::{ask_each, read_job, texts};
 
 /// How far around the shown ids to search: the second is tried if the first was not enough.
 const WIDTHS: [u64; 2] = [256, 4096];
