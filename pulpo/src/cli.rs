@@ -172,7 +172,7 @@ Examples:
   check --queue  decodes every waiting message with this program, and changes
                  nothing
 
-It runs the `setup` of the program, and looks whether each outbox has its table. Without --queue it reads no messages.")]
+It runs the `setup` of the program, and checks whether each outbox has its table. Without --queue it reads no messages.")]
     Check(check::CheckArguments),
     /// Show the effective configuration, and where each value comes from
     #[command(after_help = "\
@@ -322,7 +322,7 @@ fn run(cli: Cli, program: Program, out: &mut dyn Write) -> Done {
             let said = error.to_string();
             away.iter()
                 .filter(|it| !said.contains(&it.server))
-                .for_each(|it| show::warn(&format!("{} took no part: {}", it.server, it.error)));
+                .for_each(|it| show::warn(&format!("{} did not take part: {}", it.server, it.error)));
             Err(error)
         }
     }

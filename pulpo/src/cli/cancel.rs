@@ -22,7 +22,7 @@ Examples:
                               count the matching messages
 
 Waiting messages are buried at once, with the reason `cancelled`. A running handler is notified within about a second: \
-an async one is dropped at its await point, a plain one sees it in `context.is_cancelled()`. Whatever it then returns, \
+an async one is dropped at its await point, a plain one can check `context.is_cancelled()`. Whatever it then returns, \
 its message is buried, and its follow-ups are dropped. `kick` requeues a buried message.
 
 cancel shows how many messages match and asks for confirmation, unless you pass ids. Without a terminal it needs --yes.")]

@@ -19,7 +19,7 @@ const FREE: [MessageState; 3] = [MessageState::Ready, MessageState::Delayed, Mes
 #[command(after_help = "\
 Examples:
   kick 42 43                    requeue these two
-  kick --reason 'connection'    those that failed for lack of a connection
+  kick --reason 'connection'    those with this word in their last error
   kick --queue mail --limit 1   one message, to see whether it works now
   kick --newer 1d               those buried in the last day
   kick --all --dry-run          count the buried messages

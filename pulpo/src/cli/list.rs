@@ -30,8 +30,8 @@ SINCE, --older and --newer use the time when a message entered its state: when i
 or it was buried. --published-before and --published-after use the time of its publication. Reserved messages are \
 those that a worker has. Without --state, done messages are left out.
 
-In --body, dots lead to nested fields, by name or by position in a list, from 0. `n=42` fits the number 42 and the \
-text \"42\"; `n=\"42\"`, quotation marks included, only the text.")]
+In --body, dots lead to nested fields, by name or by position in a list, from 0. `n=42` matches the number \
+42 and the string \"42\"; `n=\"42\"`, with the quotation marks, matches only the string.")]
 pub(super) struct ListArguments {
     /// Only messages in these states: ready, delayed, reserved, buried or done, separated by commas
     #[arg(long, value_name = "S", value_delimiter = ',')]

@@ -21,7 +21,7 @@ use crate::queue::backend::Migration;
 #[command(after_help = "\
 Examples:
   pause mail        hand out no messages of this queue until `resume mail`
-  pause mail 15m    the same, for a quarter of an hour
+  pause mail 15m    the same, for 15 minutes
 
 Running jobs finish, and publishing continues. `stats` shows what is paused. On the embedded queue a pause outlives a \
 restart; on beanstalkd it ends when the server restarts.")]

@@ -18,7 +18,7 @@ use crate::queue::Enqueued;
 Examples:
   schedule                  list schedules: next, last, state
   schedule run report       publish the job of `report` now
-  schedule pause report     publish no more until `schedule resume report`
+  schedule pause report     publish no jobs until `schedule resume report`
   schedule --json | jq '.[] | select(.overdue)'
                             list what is late
 

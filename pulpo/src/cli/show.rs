@@ -122,7 +122,7 @@ pub(super) fn unreachable(servers: &[Unreachable]) -> Done {
     if let [whole] = servers
         && whole.is_whole_queue()
     {
-        return Err(format!("{} took no part: {}", whole.server, whole.error).into());
+        return Err(format!("{} did not take part: {}", whole.server, whole.error).into());
     }
     let named: Vec<_> = servers.iter().map(|it| format!("{}: {}", it.server, it.error)).collect();
     Err(format!("not all servers took part: {}", named.join("; ")).into())

@@ -28,7 +28,7 @@ Examples:
 
 READY messages wait for a worker, the oldest since OLDEST; DELAYED ones wait for their time; a worker has RESERVED ones; \
 BURIED ones failed for good. Rates are per second since the last refresh; FINISHED/S counts done, expired and deleted \
-messages. On a narrow terminal they are IN/S and OUT/S, and some columns are omitted.")]
+messages. On a narrow terminal they are called IN/S and OUT/S, and some columns are omitted.")]
 pub(super) struct StatsArguments {
     /// Repeat until Ctrl-C [default interval: 2s]
     #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = interval)]

@@ -1,6 +1,6 @@
 //! `watch`: prints what happens to jobs, as it happens.
 //!
-//! It compares two looks at the running jobs. Jobs that start and end between two looks are only counted, by the
+//! It compares two readings of the running jobs. Jobs that start and end between two readings are only counted, by the
 //! queue's numbers over time.
 
 use std::collections::BTreeMap;
@@ -30,10 +30,10 @@ Examples:
   watch --json | jq -r 'select(.event == \"failed\") | .error'
                         print why runs fail, when they do
 
-It looks at the running jobs once in each interval. Jobs that start and end between two looks are only counted: \
+It reads the running jobs once per interval. Jobs that start and end between two readings are only counted: \
 `others: 1234 done, 3 failed, 1237 published`. A job that is gone is `done` if it was kept, else `ended (not kept)`.")]
 pub(super) struct WatchArguments {
-    /// How often to look
+    /// How often to check
     #[arg(long, value_name = "INTERVAL", default_value = "1s", value_parser = stats::interval)]
     interval: Duration,
     /// Only jobs of this request type
@@ -245,7 +245,7 @@ impl Event {
 /// The events that the queue has counted, without those of the jobs that were seen.
 #[derive(Debug, Default)]
 struct Others {
-    /// The minute of the last look, and its numbers then.
+    /// The minute of the last check, and its numbers then.
     last: Option<(DateTime<Utc>, Activity)>,
     /// Ends that were seen and that the numbers do not have yet: done, and failed.
     ahead: [u64; 2],

@@ -138,7 +138,7 @@ pub(super) struct Task {
     pub(super) unseen: AtomicU64,
     pub(super) looked: AtomicU64,
     pub(super) touched: AtomicU64,
-    /// The servers that took no part, each with its error.
+    /// The servers that did not take part, each with its error.
     pub(super) away: Mutex<Vec<String>>,
     pub(super) stop: AtomicBool,
     pub(super) end: Mutex<Option<Result<(), String>>>,

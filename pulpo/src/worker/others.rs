@@ -72,7 +72,7 @@ impl OtherWorkers {
                     known.served = all.into_iter().flat_map(|entry| of_worker(entry.report)).collect();
                     known.asked_at = Some(uptime);
                 }
-                Err(error) => tracing::debug!(error = chain(&error), "cannot ask what other workers serve"),
+                Err(error) => tracing::debug!(error = chain(&error), "cannot read which types other workers serve"),
             }
         }
         let served =

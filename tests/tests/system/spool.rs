@@ -63,7 +63,7 @@ fn publications_that_no_server_takes_wait_in_the_spool_and_go_out_in_order() {
     assert!(stats["spool"]["oldest"].is_string() && stats["unreachable"][0]["error"].is_string(), "{stats}");
     let text = run(&place, port, &["stats"]);
     assert!(text.code == 1 && text.out.contains("SPOOL 3 wait for a server, the oldest since"), "{}", text.out);
-    assert!(text.err.contains("error: the queue took no part: "), "{}", text.err);
+    assert!(text.err.contains("error: the queue did not take part: "), "{}", text.err);
     let spool = as_json(&place, port, 0, &["spool"]);
     assert_eq!((&spool["waiting"], spool["messages"].as_array().map(Vec::len)), (&json!(3), Some(3)));
     assert_eq!((&spool["messages"][2]["id"], &spool["messages"][2]["queue"]), (&json!("spool/1"), &json!("pulpo")));
@@ -250,7 +250,7 @@ fn a_spool_of_a_newer_version_hides_no_numbers_of_the_queue_and_lets_nothing_pas
     change(1000);
     // Both problems are named.
     let stats = run(&place, port, &["stats"]);
-    for problem in ["the queue took no part", "cannot read the spool", "newer pulpo"] {
+    for problem in ["the queue did not take part", "cannot read the spool", "newer pulpo"] {
         assert!(stats.code == 1 && stats.err.contains(problem), "{problem}: {}", stats.err);
     }
     let _server = Options::new().port(port).start();

@@ -108,7 +108,7 @@ impl Shared {
         self.servers.iter().enumerate().any(|(other, server)| other != at && counts(server.health().rank(now)))
     }
 
-    /// Notes that a server took no part in a query.
+    /// Notes that a server did not take part in a query.
     pub(super) fn note(&self, at: usize, error: &QueueError) {
         lock(self.unreachable.get()).insert(self.servers[at].name.clone(), chain(error));
     }

@@ -115,7 +115,9 @@ impl Presence {
         let Some(workers) = self.shared.queue.workers() else { return };
         match workers.report_worker(self.number, &self.report) {
             Ok(()) => self.report_at = uptime.saturating_add(REPORT_EVERY),
-            Err(error) => tracing::debug!(error = chain(&error), "cannot show this worker to others, trying again"),
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "cannot register this worker with the queue, trying again")
+            }
         }
     }
 
@@ -176,7 +178,7 @@ impl Presence {
             Err(error) => {
                 if !std::mem::replace(&mut self.in_outage, true) {
                     let error = chain(&error);
-                    tracing::warn!(error, "cannot ask whether running jobs are cancelled, trying again");
+                    tracing::warn!(error, "cannot check whether running jobs are cancelled, trying again");
                 }
             }
         }
@@ -204,7 +206,7 @@ impl Service for Presence {
     fn end(&mut self) {
         let removed = self.shared.queue.workers().map_or(Ok(()), |workers| workers.remove_worker(self.number));
         if let Err(error) = removed {
-            tracing::debug!(error = chain(&error), "cannot say that this worker has ended: others will notice");
+            tracing::debug!(error = chain(&error), "cannot unregister this worker: others will notice");
         }
     }
 }

@@ -263,7 +263,7 @@ impl Scheduler {
             Ok(None) => Ok(None),
             Ok(Some(Ok(message))) => Ok(Some(Occurrence::new(at, message))),
             Ok(Some(Err(error))) => Err(chain(&error)),
-            Err(panic) => Err(format!("making its body panicked: {panic}")),
+            Err(panic) => Err(format!("the default of its body panicked: {panic}")),
         }
     }
 }

@@ -90,7 +90,7 @@ impl Store {
         let Some(separate) = &self.separate else { return Ok(Some(Turn(None))) };
         let path = separate.folder.join(LOCK);
         let failed = |source: std::io::Error| QueueError::Unavailable {
-            doing: format!("lock {}, by which workers take turns at schedules", path.display()),
+            doing: format!("lock {}, which lets workers take turns at schedules", path.display()),
             source: Box::new(source),
         };
         let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
