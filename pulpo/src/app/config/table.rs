@@ -69,16 +69,14 @@ pub(super) const FIRST: &[Key] = &[
     Key {
         name: "queue",
         default: "file:./pulpo-data",
-        doc: "the queue: `file:FOLDER`, `beanstalkd://HOST:PORT/TUBE` (several servers: \
-              `beanstalkd://HOST:PORT,HOST:PORT/TUBE`), `memory:`, or the URL of another linked adapter. Overrides \
-              `queue_adapter_type` and the tables of the adapters",
+        doc: "the URL of the queue, such as `file:FOLDER` or `beanstalkd://HOST:PORT/TUBE`; overrides the other keys \
+              of adapters",
         of: Of::Backend { show: |config| config.backend.to_string() },
     },
     Key {
         name: "queue_adapter_type",
         default: "file_queue_adapter",
-        doc: "the long form: the table of the adapter, such as `file_queue_adapter` or `FileQueueAdapter`, \
-              `beanstalkd_queue_adapter` or `BeanstalkdQueueAdapter`",
+        doc: "the long form: the table of the adapter, such as `beanstalkd_queue_adapter` or `BeanstalkdQueueAdapter`",
         of: Of::Backend { show: |config| config.backend.table().to_owned() },
     },
 ];
@@ -97,7 +95,7 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "sleep_duration",
         default: "5s",
-        doc: "how long a lane waits for a message in one go; the wait ends at once when one arrives; at least 10ms",
+        doc: "the longest single wait of a lane for a message; it ends at once when a message arrives; at least 10ms",
         of: time!(worker.sleep_duration, SHORTEST),
     },
     Key {
@@ -121,8 +119,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "max_abandoned_runs",
         default: "as many as lanes",
-        doc: "how many abandoned runs are allowed, from 1 to 1024: runs that have exceeded their timeout and not \
-              returned, while other lanes have replaced theirs",
+        doc: "how many runs that exceeded their timeout and have not returned may be replaced by other lanes, from 1 \
+              to 1024",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.max_abandoned_runs, entry.whole(LANES).map(Some)),
             show: |config| shown(config.worker.max_abandoned_runs, "as many as lanes"),
@@ -138,8 +136,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "queues",
         default: "those of the handlers",
-        doc: "the queues that a worker serves: a list, or a string with commas. In a file with tables \
-              `[queues.NAME]`, choose with `enabled`",
+        doc: "the queues that a worker serves: a list, or a string with commas; beside tables `[queues.NAME]`, use \
+              `enabled`",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.queues, entry.names().map(|names| distinct(&names))),
             show: |config| match config.worker.queues.as_slice() {
@@ -151,8 +149,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "schedule_store",
         default: "the queue",
-        doc: "`file:FOLDER`: the folder for schedules, if the queue cannot keep them, such as beanstalkd; all \
-              workers of the queue must share it",
+        doc: "`file:FOLDER`: where schedules are kept if the queue, such as beanstalkd, cannot; all workers must share \
+              the folder",
         of: Of::Program {
             read: |config, entry| set(&mut config.schedule_store, schedule_store(entry)),
             show: |config| shown(config.schedule_store.as_ref(), "the queue"),
@@ -179,8 +177,7 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "banner_font",
         default: "standard",
-        doc: "the figlet font of the banner: `standard`, `small`, `big`, `slant`, `smblock`, `mono12`, `mono9`, \
-              `future`, `wideterm`, or a file that ends in `.flf`",
+        doc: "the figlet font of the banner: the name of a built-in font, or a file that ends in `.flf`",
         of: Of::Program {
             read: |config, entry| set(&mut config.console.banner_font, font(entry)),
             show: |config| config.console.banner_font.clone(),
@@ -189,8 +186,7 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "enable_output_buffering",
         default: "false",
-        doc: "`true`: a worker buffers log lines for up to 100ms, or 64 KiB; `false`: it writes them at once. No job \
-              waits for the reader of the log either way",
+        doc: "`true`: a worker buffers log lines for up to 100ms, or 64 KiB; `false`: it writes them at once",
         of: flag!(console.enable_output_buffering),
     },
     Key {
@@ -216,8 +212,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "listen",
         default: "nowhere",
-        doc: "the address, such as `127.0.0.1:9100`, at which a worker serves the dashboard, `/metrics`, `/healthz` \
-              and `/readyz`; port 0 takes a free port, which the log names; needs the feature `http`",
+        doc: "the address of the dashboard, `/metrics`, `/healthz` and `/readyz`, such as `127.0.0.1:9100`; needs the \
+              feature `http`",
         of: Of::Program {
             read: |config, entry| {
                 let expected = "an address and a port such as 127.0.0.1:9100";
@@ -230,8 +226,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "outbox",
         default: "none",
-        doc: "the databases from whose table `pulpo_outbox` a worker moves jobs to its queue: `sqlite:FILE`, \
-              `postgres://USER@HOST/DATABASE` (needs the feature `postgres`), a list, or a string with commas",
+        doc: "databases whose outbox a worker empties: `sqlite:FILE`, `postgres://USER@HOST/DATABASE`; a list, or a \
+              string with commas",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.outbox, outboxes(entry)),
             show: |config| match config.worker.outbox.as_slice() {
@@ -243,15 +239,13 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "outbox_poll",
         default: "100ms",
-        doc: "how often it looks there for jobs committed by other processes, from 1ms to 1h; jobs committed by the \
-              worker's own process are found within milliseconds",
+        doc: "how often a worker checks the outboxes for jobs that other processes have committed, from 1ms to 1h",
         of: time!(worker.outbox_poll, POLL),
     },
     Key {
         name: "keep_done",
         default: "0",
-        doc: "how long messages that are done or have expired are kept, with their results, such as `7d`; `0`: not at \
-              all. Without this key an adapter's `enable_archive` keeps them for ever",
+        doc: "how long done and expired messages are kept, with their results, such as `7d`; `0`: not at all",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.retention.done, entry.duration(ANY).map(Some)),
             show: |config| shown(config.worker.retention.done.map(time), "0"),
@@ -269,8 +263,7 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "dashboard_hosts",
         default: "none",
-        doc: "host names of the dashboard, without a port, in addition to the listen address and `localhost`: a list, \
-              or a string with commas. Requests to other hosts are refused",
+        doc: "more host names of the dashboard, without a port: a list, or a string with commas",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.dashboard.hosts, dashboard_hosts(entry)),
             show: |config| match config.worker.dashboard.hosts.as_slice() {
@@ -282,8 +275,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "dashboard_bodies",
         default: "true",
-        doc: "`false`: the dashboard hides the bodies of messages and the results of jobs; it always shows the reasons \
-              of failures, which may quote them",
+        doc: "`false`: the dashboard hides bodies and results; it still shows the reasons of failures, which may quote \
+              them",
         of: flag!(worker.dashboard.bodies),
     },
     Key {
@@ -302,8 +295,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "dashboard_token",
         default: "none",
-        doc: "the token that the dashboard requires, in a form or as `Authorization: Bearer`: 8 to 300 printable \
-              ASCII characters. Without a token it is served on loopback addresses only",
+        doc: "the token that the dashboard requires, 8 to 300 printable ASCII characters; without it, only loopback is \
+              served",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.dashboard.token, dashboard_token(entry).map(Some)),
             show: |config| shown(config.worker.dashboard.token.as_ref().map(|_| "***"), "none"),
@@ -312,8 +305,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "spool",
         default: "none",
-        doc: "where publications wait while no server is available, such as `file:./pulpo-spool`: a folder with its \
-              own embedded queue. See `docs/operating.md`",
+        doc: "the folder for publications while no server is available, such as `file:./pulpo-spool`; see \
+              `docs/operating.md`",
         of: Of::Program {
             read: |config, entry| set(&mut config.spool, spool(entry).map(Some)),
             show: |config| shown(config.spool.as_ref(), "none"),
@@ -322,8 +315,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "queues.*.concurrency",
         default: "none",
-        doc: "maximum number of jobs of this queue that a worker runs at the same time, however many lanes it has, \
-              from 1 to 1024; a batch counts as one",
+        doc: "maximum number of jobs of this queue that a worker runs at the same time, from 1 to 1024; a batch counts \
+              as one",
         of: Of::Queue { read: |queue, entry| set(&mut queue.concurrency, entry.whole(LANES).map(Some)) },
     },
     Key {
@@ -374,8 +367,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "handlers.*.ttr",
         default: "the handler's",
-        doc: "how long a worker keeps a message without a sign of life, for messages that are published with this \
-              configuration; at least 1s",
+        doc: "the ttr of messages published with this configuration: how long a worker keeps one without a sign of \
+              life; at least 1s",
         of: Of::Handler { read: |handler, entry| set(&mut handler.ttr, entry.duration(SECOND).map(Some)) },
     },
     Key {
@@ -405,8 +398,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "handlers.*.concurrency",
         default: "none",
-        doc: "maximum number of jobs of this type that a worker runs at the same time, however many lanes it has, \
-              from 1 to 1024; a batch counts as one",
+        doc: "maximum number of jobs of this type that a worker runs at the same time, from 1 to 1024; a batch counts \
+              as one",
         of: Of::Handler { read: |handler, entry| set(&mut handler.concurrency, entry.whole(LANES).map(Some)) },
     },
     Key {

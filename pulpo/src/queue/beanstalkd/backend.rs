@@ -64,8 +64,7 @@ impl Factory for Beanstalkd {
                     "reserve_timeout",
                     "1s",
                     SHORTEST..=LONGEST_RESERVE,
-                    "how long one request waits at the server for a job: with less than the maximum of 1s it does not \
-                     wait, and the worker polls; at least 10ms",
+                    "how long one request waits at the server for a job, from 10ms to 1s; below 1s, the worker polls",
                 ),
             ]
         }

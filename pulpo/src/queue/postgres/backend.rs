@@ -41,8 +41,7 @@ impl Factory for Postgres {
                 Key::flag(
                     "notify",
                     "true",
-                    "notify workers of publications at once; turn it off behind a transaction pooler, and workers \
-                     poll every one to two seconds",
+                    "notify workers of publications at once; turn it off behind a transaction pooler",
                 ),
                 Key::choice(
                     "migrate",
