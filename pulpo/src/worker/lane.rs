@@ -285,7 +285,7 @@ impl Lane {
         let policy = resolved.map_or(Policy::DEFAULT, |resolved| resolved.policy.clone());
         let metrics = resolved.map_or(&self.shared.resolved.unknown, |resolved| &resolved.metrics);
         let failed = delivery.failed(policy.max_attempts);
-        // Whoever kicked it does not wait for its delay.
+        // A kick also ends the delay.
         let now = self.shared.clock.now();
         let delay = message.and_then(|message| message.header.delay());
         let delay = delay.filter(|delay| delivery.kicks == 0 || *delay <= now);

@@ -1,4 +1,4 @@
-//! The form in which a body travels that is no JSON object: `{"payload": …}`.
+//! The wire form of a body that is not a JSON object: `{"payload": …}`.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

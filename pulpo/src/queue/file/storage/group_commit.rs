@@ -345,7 +345,7 @@ impl<S: Storage> Leading<'_, S> {
         }
     }
 
-    /// Sends an error to all that wait: there is nobody else to lead.
+    /// Sends an error to all that wait, because no other thread can lead.
     fn give_up(&self) {
         let mut pending = lock(&self.all.pending);
         pending.has_leader = false;

@@ -248,7 +248,7 @@ fn tasks_left_to_a_committer_that_did_not_start_are_written() {
     let late = Task::start(&group, 4);
     assert_eq!(late.poll(), Poll::Ready(Ok(())));
     assert_eq!(group.write(Number(6)), Ok(()));
-    // A thread that writes for a task keeps the lead, since nobody else can take it.
+    // A thread that writes for a task keeps the lead, since no other thread can take it.
     let (has_begun, go) = gate(&group);
     let first = spawn(&group, 1);
     has_begun.recv().expect("begun");
