@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pulpo::clock::SystemClock;
@@ -88,6 +89,49 @@ fn an_idle_lane_picks_up_from_each_server_at_once() {
     waits.sort();
     // A lane that looked when it is tired of waiting would wait for most of a second.
     assert!(waits[4] < Duration::from_millis(400), "{waits:?}");
+}
+
+/// Lanes that may not take every job, as while they gather a batch, pause between two looks.
+#[test]
+fn an_idle_lane_is_handed_a_job_at_once_while_others_look_for_jobs_of_their_own() {
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let ports = [servers[0].port(), servers[1].port()];
+    let queue = several(&ports);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let mut other = queue.consumer(&["pulpo".to_owned()]).unwrap();
+            let is_over = &is_over;
+            scope.spawn(move || {
+                let none = DequeueFilter::all().except_queue("pulpo");
+                while !is_over.load(Ordering::SeqCst) {
+                    assert!(other.dequeue(&none, Duration::from_millis(200)).unwrap().is_none());
+                }
+            });
+        }
+        let mut consumer = queue.consumer(&["pulpo".to_owned()]).unwrap();
+        let mut longest = Duration::ZERO;
+        for round in 0..20 {
+            let published = scope.spawn(move || {
+                // By then, the lane waits.
+                std::thread::park_timeout(Duration::from_millis(10));
+                adapter(ports[round % 2]).enqueue(vec![message("x")]).unwrap();
+                Instant::now()
+            });
+            let taken = take(&mut *consumer, Duration::from_secs(10)).map(|delivery| (delivery, Instant::now()));
+            let published = published.join().unwrap();
+            if let Some((delivery, at)) = taken {
+                longest = longest.max(at.saturating_duration_since(published));
+                consumer.settle(&delivery.lease, &mut Settlement::commit()).unwrap();
+            }
+            if longest > Duration::from_secs(5) {
+                break;
+            }
+        }
+        is_over.store(true, Ordering::SeqCst);
+        // A lane that is not told finds the job when its wait is over.
+        assert!(longest < Duration::from_secs(5), "{longest:?}");
+    });
 }
 
 fn reserved(port: u16) -> u64 {

@@ -39,8 +39,11 @@ pub(super) struct Watch {
 
 struct State {
     inner: Mutex<Inner>,
-    /// Notified when a message was handed over, or the lanes are interrupted.
+    /// Notified when a message was handed over, the lanes are interrupted, or no server can be reached. Only lanes that
+    /// wait for a message use it: one is woken for each message, and must take it.
     handed: Condvar,
+    /// Notified when the lanes are interrupted, for those that pause between two looks.
+    interrupted: Condvar,
     /// Notified when a lane waits, or all lanes are gone.
     wanted: Condvar,
 }
@@ -80,7 +83,12 @@ impl Watch {
     pub(super) fn start(shared: &Arc<Shared>, queues: &[String]) -> Arc<Self> {
         let count = shared.servers.len();
         let inner = Inner { spare: std::iter::repeat_with(Vec::new).take(count).collect(), ..Inner::default() };
-        let state = Arc::new(State { inner: Mutex::new(inner), handed: Condvar::new(), wanted: Condvar::new() });
+        let state = Arc::new(State {
+            inner: Mutex::new(inner),
+            handed: Condvar::new(),
+            interrupted: Condvar::new(),
+            wanted: Condvar::new(),
+        });
         for server in 0..count {
             let waiter = Waiter { server, shared: Arc::downgrade(shared), state: state.clone(), queues: queues.into() };
             let thread = std::thread::Builder::new().name("pulpo-servers".to_owned());
@@ -121,7 +129,7 @@ impl Watch {
     /// Waits for this time, or until an interrupt.
     pub(super) fn pause(&self, seen: u64, wait: Duration) {
         let inner = lock(&self.state.inner);
-        drop(wait_timeout_while((&self.state.handed, &self.state.inner), inner, wait, |inner| {
+        drop(wait_timeout_while((&self.state.interrupted, &self.state.inner), inner, wait, |inner| {
             inner.interrupts == seen
         }));
     }
@@ -134,6 +142,7 @@ impl Watch {
     pub(super) fn interrupt(&self) {
         lock(&self.state.inner).interrupts += 1;
         self.state.handed.notify_all();
+        self.state.interrupted.notify_all();
     }
 
     /// Returns the count of interrupts, which shows whether there was a new one.
