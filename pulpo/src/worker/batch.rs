@@ -1,6 +1,7 @@
 //! The path of a batch: gather, decode, run, decide, carry out each.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::call;
@@ -28,6 +29,14 @@ impl Lane {
     pub(super) fn process_batch(&mut self, first: Delivery, resolved: &ResolvedHandler, batch: &Batch) {
         let Some(mut consumer) = self.consumer.take() else { return };
         let Gathered { members, other } = self.gather(&mut *consumer, first, resolved, batch);
+        if members.is_empty() {
+            self.consumer = Some(consumer);
+            if other.is_some() {
+                self.flush();
+                self.pending = other.map(|(delivery, _)| delivery);
+            }
+            return;
+        }
         let (deliveries, running): (Vec<_>, Vec<_>) = members.into_iter().unzip();
         let (other, waiting) = other.unzip();
         self.enter_slot_together(consumer, running, waiting, resolved);
@@ -60,7 +69,8 @@ impl Lane {
     }
 
     /// Takes messages until the batch is full, its linger is over, or one of another type arrives. Renews their leases
-    /// until they are in the slot.
+    /// until they are in the slot. Leaves out messages whose leases were lost: the queue hands them out again, perhaps to
+    /// this very batch.
     fn gather(
         &self,
         consumer: &mut dyn Consumer,
@@ -70,6 +80,7 @@ impl Lane {
     ) -> Gathered {
         let clock = &self.shared.clock;
         let end = clock.uptime().saturating_add(batch.linger);
+        let mut has_failed = false;
         let mut gathered = Gathered { members: Vec::new(), other: None };
         let first_id = first.lease.id.clone();
         let request_type = self.add(&mut gathered, first, resolved);
@@ -88,12 +99,23 @@ impl Lane {
                 Ok(None) if clock.uptime() >= end => break,
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "cannot take more messages for a batch: running it as it is");
+                    tracing::warn!(
+                        error = chain(&error),
+                        "cannot take more messages for a batch: running those that it still holds"
+                    );
+                    has_failed = true;
                     break;
                 }
             }
         }
         gathered.other = gathered.other.take().and_then(|other| give_back(consumer, other));
+        let uptime = clock.uptime();
+        // A failure may have ended the connection, and with it the leases.
+        if has_failed || is_any_twice(&gathered.members) {
+            gathered.members.iter_mut().for_each(|(_, running)| running.renew_by(uptime));
+        }
+        renew(consumer, gathered.members.iter_mut().map(|(_, running)| running), uptime);
+        gathered.members.retain(|(_, running)| !running.is_lost());
         gathered
     }
 
@@ -181,6 +203,15 @@ impl Lane {
             members.map(|running| before_run(running.attempt_at(now, false))).collect()
         })
     }
+}
+
+/// Returns whether a message is there twice: the queue has handed it out again after its first lease had ended.
+fn is_any_twice(members: &[(Delivery, InFlightJob)]) -> bool {
+    if members.len() < 2 {
+        return false;
+    }
+    let mut ids = HashSet::with_capacity(members.len());
+    !members.iter().all(|(delivery, _)| ids.insert(&delivery.lease.id))
 }
 
 /// Gives back a message of another type than the batch, with all that were reserved ahead: their runs would have to

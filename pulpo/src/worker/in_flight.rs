@@ -153,6 +153,16 @@ impl InFlightJob {
         self.touch_at.into_iter().chain(self.timeout.map(|(at, _)| at)).min()
     }
 
+    /// Returns whether its lease is lost, as far as this worker knows.
+    pub(super) fn is_lost(&self) -> bool {
+        self.touch_at.is_none()
+    }
+
+    /// Has the lease renewed at this time at the latest, unless it is lost.
+    pub(super) fn renew_by(&mut self, uptime: Duration) {
+        self.touch_at = self.touch_at.map(|at| at.min(uptime));
+    }
+
     fn must_be_renewed(&self, uptime: Duration) -> bool {
         self.touch_at.is_some_and(|at| uptime >= at)
     }
@@ -164,7 +174,12 @@ impl InFlightJob {
 
     fn lease_lost(&mut self) {
         self.touch_at = None;
-        tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, "the lease was lost while the job is running: its result will not count");
+        let what = if self.handler_called {
+            "the lease was lost while the job is running: its result will not count"
+        } else {
+            "the lease was lost before the job began"
+        };
+        tracing::warn!(id = %self.lease.id, request_type = &*self.request_type, "{what}");
         // The others of a batch still count.
         if !self.in_batch {
             self.cancellation.cancel();

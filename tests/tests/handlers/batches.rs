@@ -196,6 +196,25 @@ fn the_leases_of_all_are_renewed() {
     });
 }
 
+/// A suspended machine, for instance, renews no lease.
+#[test]
+fn a_message_whose_lease_ends_while_its_batch_gathers_runs_once() {
+    on_each(|stage| {
+        let ids = stage.lines(["a"]);
+        let working = stage.work();
+        stage.once(&ids[0], MessageState::Reserved);
+        stage.clock.advance(120 * SECOND);
+        // The linger may have begun after that.
+        until("it runs", || {
+            stage.clock.advance(SECOND / 10);
+            !stage.board.lines().is_empty()
+        });
+        stage.settled(&ids);
+        assert_eq!(working.stop().done, 1);
+        assert_eq!(stage.board.lines(), ["got a"]);
+    });
+}
+
 #[test]
 fn a_timeout_is_of_all() {
     on_each(|stage| {

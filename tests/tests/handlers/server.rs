@@ -6,29 +6,35 @@ use std::sync::Arc;
 use pulpo::Pulpo;
 use pulpo::clock::{ManualClock, SystemClock};
 use pulpo::queue::beanstalkd::{BeanstalkdOptions, BeanstalkdQueue};
+use pulpo::queue::several::Several;
 use pulpo::queue::{DequeueFilter, MessageState, NewMessage, QueueAdapter};
 use pulpo::worker::WorkerOptions;
-use pulpo_tests::beanstalkd::BeanstalkdServer;
-use pulpo_tests::wait::until;
+use pulpo_tests::beanstalkd::{BeanstalkdServer, Options};
+use pulpo_tests::wait::{until, within};
 
 use crate::batches::Between;
 use crate::board::Board;
 use crate::follow_ups::first_of;
-use crate::stage::{Stage, reason};
+use crate::stage::{SECOND, Stage, reason};
 
 /// Runs a test with a worker of one lane on its own server, which uses the system time.
 fn on_a_server(test: impl Fn(Stage)) {
     let server = BeanstalkdServer::start();
+    test(stage(at(&server)));
+}
+
+fn at(server: &BeanstalkdServer) -> Arc<dyn QueueAdapter> {
     let options = BeanstalkdOptions::new("localhost").port(server.port());
-    let clock = Arc::new(SystemClock::new());
-    let queue: Arc<dyn QueueAdapter> =
-        Arc::new(BeanstalkdQueue::connect(options, clock.clone()).expect("a connection"));
+    Arc::new(BeanstalkdQueue::connect(options, Arc::new(SystemClock::new())).expect("a connection"))
+}
+
+fn stage(queue: Arc<dyn QueueAdapter>) -> Stage {
     let mut options = WorkerOptions::default();
     options.concurrency = 1;
     options.handle_signals = false;
-    let pulpo = Pulpo::with_queue(queue.clone(), options, clock);
+    let pulpo = Pulpo::with_queue(queue.clone(), options, Arc::new(SystemClock::new()));
     let still = ManualClock::at("2026-11-23T09:00:00Z".parse().expect("a time"));
-    test(Stage { clock: still, queue, pulpo, board: Board::default(), folder: None });
+    Stage { clock: still, queue, pulpo, board: Board::default(), folder: None }
 }
 
 #[test]
@@ -55,6 +61,35 @@ fn an_incomplete_batch_runs_when_the_linger_is_over() {
         until("both are done", || ids.iter().all(|id| stage.peek(id).is_none()));
         assert_eq!(working.stop().done, 2);
     });
+}
+
+/// The restarted server hands the message out again: the batch that had it must not run it too, whether the batch still
+/// gathers by then or not.
+#[test]
+fn a_message_whose_server_restarts_while_its_batch_gathers_runs_once() {
+    for (count, is_away_for) in [(1, SECOND / 10), (2, SECOND / 10), (2, 3 * SECOND)] {
+        let folders: Vec<_> = (0..count).map(|_| tempfile::tempdir().expect("a folder")).collect();
+        let mut servers: Vec<_> = folders.iter().map(|folder| Options::new().binlog(folder.path()).start()).collect();
+        let queue = match &*servers {
+            [one] => at(one),
+            all => Arc::new(Several::new(all.iter().map(|one| (one.port().to_string(), at(one))).collect())),
+        };
+        let stage = stage(queue);
+        let [id] = stage.lines(["a"]);
+        let working = stage.work();
+        stage.once(&id, MessageState::Reserved);
+        let its = |server: &&mut BeanstalkdServer| count == 1 || id.as_str().starts_with(&server.port().to_string());
+        let server = servers.iter_mut().find(its).expect("its server");
+        server.kill();
+        let _ = within(is_away_for, || !stage.board.lines().is_empty());
+        server.restart();
+        until("it runs", || !stage.board.lines().is_empty());
+        // The first look may still use a connection to the killed server.
+        until("it is done", || stage.queue.peek(&id).is_ok_and(|message| message.is_none()));
+        let summary = working.stop();
+        assert_eq!((summary.done, summary.lost_leases), (1, 0), "{:?}", stage.board.lines());
+        assert_eq!(stage.board.lines(), ["got a"], "{count} servers, one away for {is_away_for:?}");
+    }
 }
 
 #[test]
@@ -122,8 +157,7 @@ fn a_stop_gives_all_of_a_batch_back_uncounted() {
         }
         let mut consumer = stage.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
         for _ in &ids {
-            let again =
-                consumer.dequeue(&DequeueFilter::all(), crate::stage::SECOND).expect("dequeue").expect("a message");
+            let again = consumer.dequeue(&DequeueFilter::all(), SECOND).expect("dequeue").expect("a message");
             assert_eq!(again.failed(2), 0, "{again:?}");
         }
         stage.board.open("lines");

@@ -100,7 +100,13 @@ impl SeveralConsumer {
                     self.shared.servers[server].answered(began);
                     self.consumers[at].empty_until = now.saturating_add(EMPTY_REST);
                 }
-                Err(error) if error.is_outage() => self.shared.failed(server, &error, began, Told::Nobody),
+                Err(error) if error.is_outage() => {
+                    self.shared.failed(server, &error, began, Told::Nobody);
+                    // A batch that holds messages of this server must learn that it may have lost them.
+                    if self.consumers.iter().any(|holder| holder.server == server && !holder.leases.is_empty()) {
+                        return Err(error);
+                    }
+                }
                 Err(error) => {
                     // The next call begins at another one.
                     self.next = (server + 1) % count;
