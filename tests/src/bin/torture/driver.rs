@@ -158,7 +158,8 @@ impl Driver {
         // A server that is down is started first.
         self.start_server_again();
         let index = self.random.usize(..self.scene.servers.len());
-        self.scene.ledger.write(Event::ServerKilled);
+        let server = self.scene.servers[index].host_and_port();
+        self.scene.ledger.write(Event::ServerKilled { server });
         self.scene.servers[index].kill();
         // It may have run for a while after the previous entry.
         self.scene.ledger.write(Event::ServerGone);

@@ -106,7 +106,7 @@ impl History {
         life.last = life.last.max(at);
         match event {
             Event::Stalled { micros } => return life.stalls.push((at.saturating_sub(micros), at)),
-            Event::ServerKilled => return self.server_kills.push((at, at)),
+            Event::ServerKilled { .. } => return self.server_kills.push((at, at)),
             Event::ServerGone => {
                 let _ = self.server_kills.last_mut().map(|(_, gone)| *gone = at);
                 return;

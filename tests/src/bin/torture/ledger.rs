@@ -31,8 +31,8 @@ pub(crate) enum Event {
     Fault { process: String, fault: Fault },
     /// The driver found that a process has ended.
     Gone { process: String, how: String },
-    /// The server is about to be killed.
-    ServerKilled,
+    /// The server at this address is about to be killed.
+    ServerKilled { server: Option<String> },
     /// The server has ended.
     ServerGone,
     /// The driver found the message buried, and removed it from the queue.
@@ -64,9 +64,11 @@ impl Event {
             | Self::End { key, .. }
             | Self::Buried { key, .. }
             | Self::Left { key, .. } => Some(key),
-            Self::Stalled { .. } | Self::Fault { .. } | Self::Gone { .. } | Self::ServerKilled | Self::ServerGone => {
-                None
-            }
+            Self::Stalled { .. }
+            | Self::Fault { .. }
+            | Self::Gone { .. }
+            | Self::ServerKilled { .. }
+            | Self::ServerGone => None,
         }
     }
 }

@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    fn host_and_port(&self) -> Option<String> {
+    pub(crate) fn host_and_port(&self) -> Option<String> {
         match self {
             Self::Beanstalkd(server) => Some(format!("127.0.0.1:{}", server.port())),
             Self::Postgres(_) => None,

@@ -1,6 +1,5 @@
 //! The rules that must hold for each job, whatever happened to the processes.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
@@ -8,13 +7,14 @@ use serde::Serialize;
 
 use crate::history::{Burial, History, Job, Life, Publication, Run};
 use crate::kind::{Kind, Rightful, Then};
-use crate::ledger::{Fault, read};
+use crate::ledger::Fault;
 use crate::report::Report;
 use crate::scene;
 
 use self::unseen::Unseen;
 
 mod unseen;
+mod way;
 
 /// Two processes may write their entries in another order than the events happened, within this
 /// many microseconds.
@@ -37,7 +37,7 @@ const WRITTEN_LATE: u64 = 700_000;
 pub(crate) struct Violation {
     pub(crate) key: Option<String>,
     pub(crate) what: String,
-    /// Its entries in the ledger.
+    /// Its entries in the ledger, and what happened around them.
     pub(crate) way: Vec<String>,
 }
 
@@ -89,18 +89,9 @@ pub(crate) fn all(history: &History, queue: scene::Kind, folder: &Path) -> io::R
         wrong.extend(without);
     }
     // The first few are enough, because each includes all of its entries.
-    let mut ways: HashMap<String, Vec<(u64, String)>> =
-        wrong.iter().take(50).map(|(key, _)| (key.clone(), Vec::new())).collect();
-    if !ways.is_empty() {
-        read(folder, |process, entry| {
-            if let Some(way) = entry.event.key().and_then(|key| ways.get_mut(key)) {
-                way.push((entry.at, format!("{} {process}: {:?}", entry.at, entry.event)));
-            }
-        })?;
-        ways.values_mut().for_each(|way| way.sort());
-    }
+    let ways = way::of(folder, wrong.iter().take(50).map(|(key, _)| key.as_str()))?;
     for (key, what) in wrong {
-        let way = ways.get(&key).into_iter().flatten().map(|(_, line)| line.clone()).collect();
+        let way = ways.get(&key).cloned().unwrap_or_default();
         report.violations.push(Violation { key: Some(key), what, way });
     }
     Ok(report)

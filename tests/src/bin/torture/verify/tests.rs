@@ -18,6 +18,38 @@ fn wrongs_on(queue: scene::Kind, entries: Vec<(&str, Event)>) -> Vec<String> {
     report.violations.into_iter().map(|violation| violation.what).collect()
 }
 
+#[test]
+fn a_violation_shows_the_run_before_in_its_lane_and_the_faults_around_it() {
+    let fault = |process: &str| {
+        let fault = Event::Fault { process: process.to_owned(), fault: Fault::Pause };
+        ("driver", fault)
+    };
+    let end = Event::End { key: "b".to_owned(), lane: 0, call: 0, then: Then::Succeed };
+    let killed = Event::ServerKilled { server: Some("x:1".to_owned()) };
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::ledger::prepare(folder.path()).expect("a folder of ledgers");
+    let job = [published(Kind::FailTwice), run("w", Kind::FailTwice, 1, FAILED)].concat();
+    for (process, event) in [vec![("w", end)], job, vec![fault("w"), fault("v"), ("driver", killed)]].concat() {
+        Ledger::open(folder.path(), process).expect("a ledger").write(event);
+    }
+    let history = History::read(folder.path()).expect("a history");
+    let report = all(&history, scene::Kind::Servers, folder.path()).expect("a report");
+    let violation = report.violations.iter().find(|violation| violation.key.as_deref() == Some("a")).expect("one");
+    let expected = [
+        "p: Publishing",
+        "p: Published",
+        "the lane before: ",
+        "w: Start",
+        "w: End",
+        r#"driver: Fault { process: "w""#,
+        r#"driver: ServerKilled { server: Some("x:1")"#,
+    ];
+    assert_eq!(violation.way.len(), expected.len(), "{violation:?}");
+    for (line, expected) in violation.way.iter().zip(expected) {
+        assert!(line.contains(expected), "expected {expected}, got {line}");
+    }
+}
+
 fn published(kind: Kind) -> Vec<(&'static str, Event)> {
     let (key, id) = ("a".to_owned(), "1".to_owned());
     vec![("p", Event::Publishing { key: key.clone(), kind }), ("p", Event::Published { key, id })]
@@ -173,7 +205,7 @@ fn at_a_beanstalkd_an_attempt_without_a_run_needs_a_lane_that_was_free() {
     // A producer takes no job.
     let wrong = verdict(0, 1, gone("producer0.1"));
     assert!(wrong.iter().any(|wrong| wrong.starts_with(expected)), "{wrong:?}");
-    let killed = vec![("driver", Event::ServerKilled), ("driver", Event::ServerGone)];
+    let killed = vec![("driver", Event::ServerKilled { server: None }), ("driver", Event::ServerGone)];
     assert_eq!(verdict(4, 1, killed), [""; 0]);
 }
 
