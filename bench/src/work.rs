@@ -65,8 +65,9 @@ fn warm_up(pulpo: &Pulpo) {
 
 /// Publishes from eight threads.
 pub(crate) fn publish_many(pulpo: &Pulpo, time: Duration) -> f64 {
+    // This is job 0.
     warm_up(pulpo);
-    let (next, started) = (AtomicU64::new(0), Instant::now());
+    let (next, started) = (AtomicU64::new(1), Instant::now());
     thread::scope(|scope| {
         for _ in 0..PRODUCERS {
             scope.spawn(|| {
