@@ -1,19 +1,20 @@
 //! Unique keys in PostgreSQL: for clients in any language, in the user's transactions, and beside
 //! slow transactions.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 use pulpo::clock::SystemClock;
+use pulpo::queue::QueueAdapter;
+use pulpo::queue::file::FileQueue;
 use pulpo::queue::postgres::PostgresQueue;
-use pulpo::queue::{
-    DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, QueueAdapter as _, Settlement, Unique,
-};
-use pulpo::{Config, Message, OnDuplicate, Publication, PublishError, Pulpo, UniqueFor};
+use pulpo::queue::{DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, Settlement, Unique};
+use pulpo::worker::WorkerOptions;
+use pulpo::{Config, Message, OnDuplicate, Publication, PublishError, Pulpo, State, UniqueFor};
 use pulpo_tests::postgres::PostgresServer;
-use pulpo_tests::wait::within;
+use pulpo_tests::wait::{until, within};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +24,43 @@ struct Recount {
 
 #[pulpo::handler("recount", unique(account), unique_for = "waiting", on_duplicate = "replace", limit_by(account) = 1)]
 fn recount(_: Recount) {}
+
+#[derive(Serialize, Deserialize)]
+struct Part {
+    key: u64,
+}
+
+/// The runs of `collect` now, in all and by key, and the most that there were.
+#[derive(Default)]
+struct Runs {
+    now: BTreeMap<Option<u64>, usize>,
+    most: usize,
+    most_of_a_key: usize,
+    parts: usize,
+}
+
+static RUNS: Mutex<BTreeMap<String, Runs>> = Mutex::new(BTreeMap::new());
+
+#[pulpo::handler("collect", batch = 100, limit = 2, limit_by(key) = 1)]
+fn collect(parts: Vec<Part>, of: State<String>) {
+    let keys: BTreeSet<_> = parts.iter().map(|part| Some(part.key)).chain([None]).collect();
+    {
+        let mut all = RUNS.lock().expect("a lock");
+        let runs = all.entry((*of).clone()).or_default();
+        for key in &keys {
+            *runs.now.entry(*key).or_default() += 1;
+        }
+        let of_a_key = keys.iter().flatten().map(|key| runs.now[&Some(*key)]).max();
+        runs.most_of_a_key = runs.most_of_a_key.max(of_a_key.unwrap_or_default());
+        runs.most = runs.most.max(runs.now[&None]);
+        runs.parts += parts.len();
+    }
+    // The others must get the chance to start.
+    std::thread::sleep(Duration::from_millis(60));
+    let mut all = RUNS.lock().expect("a lock");
+    let runs = all.entry((*of).clone()).or_default();
+    keys.iter().for_each(|key| *runs.now.entry(*key).or_default() -= 1);
+}
 
 struct Place {
     server: Arc<PostgresServer>,
@@ -71,6 +109,19 @@ fn a_client_of_any_language_publishes_unique_jobs() {
     assert_eq!(place.publish(waits).as_deref(), Ok(id.as_str()));
     let timed = place.publish(r#"{"unique_key": "c", "unique_for": "1h 30m"}"#).expect("new");
     assert_eq!(place.publish(r#"{"unique_key": "c", "unique_for": "1h"}"#).as_deref(), Ok(timed.as_str()));
+    // The times that programs in Rust accept.
+    for (number, time) in
+        ["1ns", "2 us", "0.5s", "1.5h 3m", "2wks", "1M", "1month", "136y", "200000 years"].iter().enumerate()
+    {
+        let header = format!(r#"{{"unique_key": "time {number}", "unique_for": "{time}"}}"#);
+        place.publish(&header).unwrap_or_else(|error| panic!("{time}: {error}"));
+    }
+    let expected =
+        "SELECT round(extract(epoch FROM ends - began))::bigint FROM {}.timed_key WHERE key LIKE '%time ' || {}";
+    for (number, seconds) in [("3", "5580"), ("4", "1209600"), ("5", "2630016"), ("7", "4291833600")] {
+        let query = expected.replacen("{}", &place.schema, 1).replacen("{}", number, 1);
+        assert_eq!(place.server.try_psql(&query).as_deref(), Ok(seconds), "{number}");
+    }
     // A number is a key, and null is not.
     let number = place.publish(r#"{"unique_key": 7}"#).expect("new");
     assert_eq!(place.publish(r#"{"unique_key": "7"}"#).as_deref(), Ok(number.as_str()));
@@ -83,6 +134,8 @@ fn a_client_of_any_language_publishes_unique_jobs() {
             "`unique_for`: expected \"unfinished\", \"waiting\" or a time",
         ),
         (r#"{"unique_key": "x", "unique_for": "0s"}"#, "`unique_for`: expected"),
+        (r#"{"unique_key": "x", "unique_for": "1h 1fortnight"}"#, "`unique_for`: expected"),
+        (r#"{"unique_key": "x", "unique_for": "1H"}"#, "`unique_for`: expected"),
         (
             r#"{"unique_key": "x", "on_duplicate": "drop"}"#,
             "`on_duplicate`: expected \"keep\", \"replace\" or \"reject\"",
@@ -92,7 +145,7 @@ fn a_client_of_any_language_publishes_unique_jobs() {
         let error = place.publish(wrong).expect_err(wrong);
         assert!(error.contains(expected), "{wrong}: {error}");
     }
-    assert_eq!(place.count(), 6);
+    assert_eq!(place.count(), 15);
 }
 
 #[test]
@@ -260,4 +313,33 @@ fn a_batch_that_waits_for_a_transaction_holds_up_no_batch_of_other_keys() {
         assert_eq!((waited[7].id.as_str(), waited[7].publication), (&*first.to_string(), Publication::Kept));
     });
     assert_eq!(place.count(), 200 + 2 + 100 + 101);
+}
+
+/// What a batch takes is part of its run, and no other lane may start it as a run of its own.
+#[test]
+fn batches_keep_to_the_limits_of_their_keys_while_other_lanes_wait() {
+    let place = Place::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let clock = Arc::new(SystemClock::new());
+    let file = FileQueue::open(folder.path(), false, clock.clone()).expect("a queue");
+    let queues: [(&str, Arc<dyn QueueAdapter>); 2] = [("postgres", Arc::new(place.queue)), ("file", Arc::new(file))];
+    for (name, queue) in queues {
+        let mut options = WorkerOptions::default();
+        (options.concurrency, options.handle_signals) = (4, false);
+        let pulpo = Pulpo::with_queue(queue, options, clock.clone());
+        let worker = pulpo.worker().expect("handlers").state(name.to_owned());
+        let stopper = worker.stopper();
+        std::thread::scope(|scope| {
+            let working = scope.spawn(|| worker.run().expect("a run"));
+            for round in 1..=12 {
+                pulpo.publish_all((0..8).map(|n| Part { key: n % 3 })).expect("published");
+                let done = || RUNS.lock().expect("a lock").get(name).map_or(0, |runs| runs.parts);
+                until("all have begun", || done() == round * 8);
+            }
+            stopper.stop();
+            working.join().expect("it ends");
+        });
+        let all = RUNS.lock().expect("a lock");
+        assert_eq!((all[name].most_of_a_key, all[name].most <= 2), (1, true), "{name}: {}", all[name].most);
+    }
 }

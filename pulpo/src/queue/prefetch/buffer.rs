@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::deferred::DeferredCommits;
 use super::store::{Availability, LeaseRequest, LeaseStore, Leased, Offer, StoreError as _, exchange};
-use crate::queue::{DequeueFilter, Lease};
+use crate::queue::{DequeueFilter, Lease, LimitKind};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 
 /// The maximum amount of work in the buffer. Another process may have to wait this long for it, and an urgent message
@@ -244,9 +244,16 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
     }
 }
 
+/// Returns whether what is leased counts towards a limit as a part of the run that the lane has in hand. Another lane
+/// that took it from the buffer would start a run that no limit counts.
+fn joins_a_run(filter: &DequeueFilter) -> bool {
+    filter.joins.is_some() && filter.limits.iter().any(|limit| matches!(limit.kind, LimitKind::Running(_)))
+}
+
 /// Returns whether two filters match the same messages.
 fn admit_the_same(one: &DequeueFilter, other: &DequeueFilter) -> bool {
-    one.request_type == other.request_type
+    (one.joins == other.joins || one.limits.is_empty())
+        && one.request_type == other.request_type
         && one.except_types == other.except_types
         && one.except_queues == other.except_queues
 }
@@ -289,6 +296,9 @@ impl<S: LeaseStore> State<S> {
         // back now.
         let old = self.take_old(now);
         self.is_fetching = true;
+        if joins_a_run(filter) {
+            return Step::Fetch(Plan { old, at_once: 1, ahead: 0 });
+        }
         let ahead = if may_prefetch { self.prefetch_limit() } else { 0 };
         // If it fetches early, the lanes that were woken take what is left. What is leased at once is for a lane that has
         // nothing: it counts as begun.

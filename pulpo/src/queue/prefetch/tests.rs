@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::guard::catch;
-use crate::queue::Delivery;
+use crate::queue::{Delivery, Limit, LimitKind, LimitScope};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// A queue in a map, with switches for its failures.
@@ -369,6 +369,27 @@ fn a_lane_that_fetches_early_and_finds_nothing_takes_what_is_in_the_buffer() {
     assert_eq!(taken, (1..=10).collect::<Vec<_>>());
     // One for a single message, one for all others, and one that found nothing: it is not repeated.
     assert_eq!(map.exchanges.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn what_joins_a_run_is_leased_alone() {
+    let (map, prefetch, mut lane) = queue(100);
+    let scope = LimitScope::handler(["job"], true);
+    let limited = |kind| DequeueFilter::all().limits([Limit::new(scope.clone(), kind)]).joins(7.into());
+    let rated = limited(LimitKind::Rate(crate::Rate::new(1000, Duration::from_secs(1))));
+    let mut next = |filter: &DequeueFilter| {
+        let before = lock(&map.waiting).len();
+        // Short jobs, for which more would be leased ahead.
+        assert!(lane.try_take(&map, filter, Some(Duration::from_micros(2))).is_none());
+        let Found::Leased(leased) = lane.next(&prefetch, &map, filter, false).expect("the queue answers") else {
+            panic!("expected a message")
+        };
+        defer(&mut lane, &prefetch, &map, &leased);
+        before - lock(&map.waiting).len()
+    };
+    assert_eq!(next(&limited(LimitKind::Running(2))), 1);
+    assert_eq!(next(&limited(LimitKind::Running(2))), 1);
+    assert!(next(&rated) > 1, "starts count for themselves");
 }
 
 #[test]

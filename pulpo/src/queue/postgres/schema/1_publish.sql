@@ -82,10 +82,17 @@ BEGIN
             mode := 1;
         ELSIF unique_for <> 'unfinished' THEN
             mode := 2;
-            -- Only the forms that programs in Rust write; an interval accepts more.
-            -- Without backslashes, which a session may read as escapes.
-            IF unique_for ~ '^([[:space:]]*[0-9]+[[:space:]]*(ms|s|secs?|seconds?|m|mins?|minutes?|h|hours?|hrs?|d|days?|w|weeks?))+[[:space:]]*$' THEN
-                micros := extract(epoch FROM unique_for::interval) * 1000000;
+            -- The forms that programs in Rust accept, in microseconds; an interval accepts
+            -- others. Without backslashes, which a session may read as escapes.
+            IF unique_for ~ '^([[:space:]]*[0-9]+([.][0-9]+)?[[:space:]]*[A-Za-zµ]+)+[[:space:]]*$' THEN
+                SELECT CASE WHEN bool_and(unit.micros IS NOT NULL)
+                    THEN ceil(least(sum(part[1]::numeric * unit.micros), 31556952000000000)) END INTO micros
+                FROM regexp_matches(unique_for, '([0-9]+(?:[.][0-9]+)?)[[:space:]]*([A-Za-zµ]+)', 'g') AS part
+                LEFT JOIN (VALUES ('^(nanos|nsec|ns)$', 0.001), ('^(usec|us|µs)$', 1), ('^(millis|msec|ms)$', 1000),
+                    ('^(s|secs?|seconds?)$', 1000000), ('^(m|mins?|minutes?)$', 60000000),
+                    ('^(h|hrs?|hours?)$', 3600000000), ('^(d|days?)$', 86400000000), ('^(w|wks?|weeks?)$', 604800000000),
+                    ('^(M|months?)$', 2630016000000), ('^(y|yrs?|years?)$', 31557600000000)) AS unit(name, micros)
+                    ON part[2] ~ unit.name;
             END IF;
             IF coalesce(micros, 0) <= 0 THEN
                 RAISE EXCEPTION '`unique_for`: expected "unfinished", "waiting" or a time such as "1h", got %', given->'unique_for'
