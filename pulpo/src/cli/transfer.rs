@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
@@ -28,6 +28,9 @@ const PAGE: usize = 5000;
 
 /// Number of messages that are moved at once.
 const PART: usize = 256;
+
+/// Number of messages by which two names of one queue are told.
+const SAMPLE: usize = 10;
 
 /// How long this queue is paused, and how often the pause is renewed: if the command is killed, the pause ends soon.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -102,6 +105,11 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
         return dry_run(&from, &there, &arguments.body, arguments.format.json, out);
     }
     let to = Pulpo::for_command(other, Purpose::Publication)?;
+    if is_same(&**from.queue(), &**to.queue())? {
+        let same =
+            format!("expected --to to name another queue: {there} has the messages of {here}, so it is the same one");
+        return Err(WrongUsage(same).into());
+    }
     let interrupt = Interrupt::listen()?;
     let mut transfer = Transfer {
         body: &arguments.body,
@@ -143,6 +151,23 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     let problems: Vec<_> =
         problems.map(|(count, why)| format!("{} {why}", counted(count, "message"))).chain(broke_off).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
+}
+
+/// Returns whether both are the same queue, under different names: a symbolic link, another name of the server. Then both
+/// have the same messages, by id, text and time of publication. beanstalkd knows that time to a second.
+fn is_same(one: &dyn QueueAdapter, other: &dyn QueueAdapter) -> Result<bool, QueueError> {
+    let sample = one.list(&FREE.into_iter().fold(Filter::all().limit(SAMPLE), Filter::state))?;
+    for message in &sample {
+        let Ok(Some(there)) = other.peek(&message.id) else { return Ok(false) };
+        let is_apart = match (message.enqueued_at, there.enqueued_at) {
+            (Some(here), Some(there)) => (here - there).abs() > TimeDelta::seconds(2),
+            (here, there) => here.is_some() || there.is_some(),
+        };
+        if is_apart || message.text != there.text {
+            return Ok(false);
+        }
+    }
+    Ok(!sample.is_empty())
 }
 
 fn dry_run(from: &Pulpo, there: &str, body: &[BodyField], as_json: bool, out: &mut dyn Write) -> Done {

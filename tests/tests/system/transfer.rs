@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use pulpo::queue::{DequeueFilter, Filter, LimitKeys, MessageState, NewMessage, Settlement, StoredMessage, Unique};
 use pulpo::{Config, Priority, Pulpo, UniqueFor};
+use pulpo_tests::beanstalkd::BeanstalkdServer;
+use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::program::{CommandOutput, Sandbox};
 use pulpo_tests::wait::within;
 use serde_json::{Value, json};
@@ -303,4 +305,35 @@ fn a_move_to_the_same_queue_or_to_none_is_refused() {
     let refused = move_to(&place, &here, &file(&place, "new"), &[]);
     assert!(refused.code == 1 && refused.err.contains("there is no queue at"), "{}", refused.err);
     assert!(!place.path("new").exists());
+}
+
+/// Otherwise each message that has moved would be there to move again.
+#[test]
+fn a_move_to_the_same_queue_by_another_name_is_refused() {
+    let place = Sandbox::new();
+    let here = file(&place, "old");
+    fill(&open(&here), 20);
+    let link = place.path("link");
+    std::os::unix::fs::symlink(place.path("old"), &link).expect("a link");
+    let server = BeanstalkdServer::start();
+    let (tube, other_name) = (
+        format!("beanstalkd://127.0.0.1:{}", server.port()),
+        format!("beanstalkd://localhost:{}/other", server.port()),
+    );
+    open(&tube).queue().enqueue((1..20).map(message).collect()).expect("enqueued");
+    let postgres = PostgresServer::shared().fresh_url();
+    open(&postgres).queue().enqueue((1..20).map(message).collect()).expect("enqueued");
+    let cases = [
+        (here.clone(), format!("{here}/")),
+        (here.clone(), file(&place, "link")),
+        (tube, other_name),
+        (postgres.clone(), postgres.replace("127.0.0.1", "localhost")),
+    ];
+    for (here, there) in cases {
+        assert_ne!(here, there);
+        let before = shown(&open(&here));
+        let refused = move_to(&place, &here, &there, &[]);
+        assert!(refused.code == 2 && refused.err.contains("another queue"), "{here} to {there}: {}", refused.err);
+        assert_eq!(shown(&open(&here)).keys().count(), before.len());
+    }
 }
