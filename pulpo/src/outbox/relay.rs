@@ -5,6 +5,7 @@
 //! stores it once. No row is skipped because of its number: each poll takes all rows present, so that a transaction
 //! that commits late is found late.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +69,21 @@ enum Moved {
     Refused,
     /// The queue may accept the message later.
     Later(QueueError),
+}
+
+/// Returns the result for a row that was not tried, because an earlier one could not be moved.
+fn waits_for_others() -> Moved {
+    Moved::Later(QueueError::Unsupported("be asked after it has failed"))
+}
+
+/// Returns how many of the first messages have no unique key in common.
+fn count_of_different_keys(messages: &[NewMessage]) -> usize {
+    let mut keys = HashSet::new();
+    let is_new = |message: &&NewMessage| {
+        let unique = message.unique.as_ref();
+        unique.is_none_or(|unique| keys.insert((message.request_type.clone(), unique.key.clone())))
+    };
+    messages.iter().take_while(is_new).count()
 }
 
 impl Relay {
@@ -200,17 +216,33 @@ impl Relay {
         }
     }
 
-    /// Puts the rows into the queue: together, and one by one if the queue objects to any.
+    /// Puts the rows into the queue, in their order. Two with one unique key are two publications, of which the later
+    /// one may replace the other: of a batch, a queue takes the first.
     fn enqueue(&self, rows: &[Row]) -> Vec<Moved> {
         let messages: Vec<_> = rows.iter().map(|row| self.message(row)).collect();
+        let mut all: Vec<Moved> = Vec::with_capacity(rows.len());
+        while all.len() < rows.len() {
+            if all.iter().any(|moved| matches!(moved, Moved::Later(_))) {
+                // A later one must not come before those.
+                all.push(waits_for_others());
+                continue;
+            }
+            let begin = all.len();
+            let end = begin + count_of_different_keys(&messages[begin..]);
+            all.extend(self.enqueue_part(&rows[begin..end], messages[begin..end].to_vec()));
+        }
+        all
+    }
+
+    /// Puts rows into the queue: together, and one by one if the queue objects to any.
+    fn enqueue_part(&self, rows: &[Row], messages: Vec<NewMessage>) -> Vec<Moved> {
         let first = match self.queue.enqueue(messages.clone()) {
             Ok(_) => return rows.iter().map(|_| Moved::Gone).collect(),
             Err(QueueError::PartOfBatch { ids, .. }) => ids.len(),
             Err(error) if rows.len() == 1 => return vec![self.refused(&rows[0], error)],
             Err(error) if error.is_transient() => {
                 let first = std::iter::once(Moved::Later(error));
-                let others = || Moved::Later(QueueError::Unsupported("be asked after it has failed"));
-                return first.chain(std::iter::repeat_with(others)).take(rows.len()).collect();
+                return first.chain(std::iter::repeat_with(waits_for_others)).take(rows.len()).collect();
             }
             Err(_) => 0,
         };

@@ -1,6 +1,7 @@
 //! Jobs that are published in transactions of a database of the program.
 
 use pulpo::testing::TestPulpo;
+use pulpo::{Message, OnDuplicate, UniqueFor};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -43,6 +44,22 @@ fn a_job_runs_if_and_only_if_its_transaction_has_committed() {
     pulpo.run_next().unwrap().assert_done();
     assert!(pulpo.run_next().is_none(), "the other was rolled back");
     assert_eq!(pulpo.relay(&shop.outbox), 0, "it has moved");
+}
+
+/// Each was committed for itself, so the last one replaces those before, as if the relay had moved each at once.
+#[test]
+fn of_several_transactions_with_one_key_the_last_replaces_the_others() {
+    let (pulpo, mut shop) = (TestPulpo::new().state(Board::default()), Shop::new());
+    for address in ["ada@example.com", "bob@example.com", "cid@example.com"] {
+        let mut transaction = shop.connection.transaction().unwrap();
+        let message = Message::new(email(address)).unique_key("greeting").unique_for(UniqueFor::Waiting);
+        pulpo::publish_in(&mut transaction, message.on_duplicate(OnDuplicate::Replace)).unwrap();
+        transaction.commit().unwrap();
+    }
+    assert_eq!(pulpo.relay(&shop.outbox), 3);
+    pulpo.assert_published::<SendEmail>(|m| m.body().to == "cid@example.com");
+    pulpo.run_next().unwrap().assert_done();
+    assert!(pulpo.run_next().is_none());
 }
 
 #[test]
