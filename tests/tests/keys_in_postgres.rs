@@ -1,5 +1,5 @@
 //! Unique keys in PostgreSQL: for clients in any language, in the user's transactions, and beside
-//! slow transactions.
+//! slow transactions. And limits of batches, there and on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use pulpo::queue::QueueAdapter;
 use pulpo::queue::file::FileQueue;
 use pulpo::queue::postgres::PostgresQueue;
 use pulpo::queue::{DequeueFilter, Filter, Inspection as _, MessageState, NewMessage, Settlement, Unique};
-use pulpo::worker::WorkerOptions;
+use pulpo::worker::{Stopper, WorkerOptions};
 use pulpo::{Config, Message, OnDuplicate, Publication, PublishError, Pulpo, State, UniqueFor};
 use pulpo_tests::postgres::PostgresServer;
 use pulpo_tests::wait::{until, within};
@@ -60,6 +60,15 @@ fn collect(parts: Vec<Part>, of: State<String>) {
     let mut all = RUNS.lock().expect("a lock");
     let runs = all.entry((*of).clone()).or_default();
     keys.iter().for_each(|key| *runs.now.entry(*key).or_default() -= 1);
+}
+
+/// Stops the worker, so that a test that fails does not wait for it.
+struct StopAtEnd(Stopper);
+
+impl Drop for StopAtEnd {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
 }
 
 struct Place {
@@ -315,9 +324,10 @@ fn a_batch_that_waits_for_a_transaction_holds_up_no_batch_of_other_keys() {
     assert_eq!(place.count(), 200 + 2 + 100 + 101);
 }
 
-/// What a batch takes is part of its run, and no other lane may start it as a run of its own.
+/// What a batch takes is part of its run, and no other lane may start it as a run of its own. Which lanes wait at which
+/// moment is left to chance here; the unit tests of the prefetch buffer leave nothing to it.
 #[test]
-fn batches_keep_to_the_limits_of_their_keys_while_other_lanes_wait() {
+fn batches_keep_to_their_limits_while_other_lanes_wait() {
     let place = Place::new();
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(SystemClock::new());
@@ -331,15 +341,17 @@ fn batches_keep_to_the_limits_of_their_keys_while_other_lanes_wait() {
         let stopper = worker.stopper();
         std::thread::scope(|scope| {
             let working = scope.spawn(|| worker.run().expect("a run"));
+            let stop_at_end = StopAtEnd(stopper);
             for round in 1..=12 {
                 pulpo.publish_all((0..8).map(|n| Part { key: n % 3 })).expect("published");
                 let done = || RUNS.lock().expect("a lock").get(name).map_or(0, |runs| runs.parts);
-                until("all have begun", || done() == round * 8);
+                until("all have begun", || done() >= round * 8);
             }
-            stopper.stop();
+            drop(stop_at_end);
             working.join().expect("it ends");
         });
         let all = RUNS.lock().expect("a lock");
-        assert_eq!((all[name].most_of_a_key, all[name].most <= 2), (1, true), "{name}: {}", all[name].most);
+        let Runs { most, most_of_a_key, parts, .. } = &all[name];
+        assert_eq!((*most_of_a_key, *most <= 2, *parts), (1, true, 12 * 8), "{name}: {most}");
     }
 }

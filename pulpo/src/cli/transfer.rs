@@ -106,8 +106,9 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     }
     let to = Pulpo::for_command(other, Purpose::Publication)?;
     if is_same(&**from.queue(), &**to.queue())? {
-        let same =
-            format!("expected --to to name another queue: {there} has the messages of {here}, so it is the same one");
+        let same = format!(
+            "expected --to to name another queue: {there} has the messages of {here}, so it is the same one, or a copy"
+        );
         return Err(WrongUsage(same).into());
     }
     let interrupt = Interrupt::listen()?;
@@ -153,21 +154,35 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }
 
-/// Returns whether both are the same queue, under different names: a symbolic link, another name of the server. Then both
-/// have the same messages, by id, text and time of publication. beanstalkd knows that time to a second.
+/// Returns whether both are the same queue, under different names (a symbolic link, another name of the server), or one
+/// is a copy of the other. Then both have the same messages, by id, text and time of publication. Only a queue that
+/// records rows of outboxes knows that time exactly; beanstalkd knows it to a second.
 fn is_same(one: &dyn QueueAdapter, other: &dyn QueueAdapter) -> Result<bool, QueueError> {
+    let is_exact = one.outbox_ids().is_some();
+    if is_exact != other.outbox_ids().is_some() {
+        return Ok(false);
+    }
+    let most_apart = if is_exact { TimeDelta::zero() } else { TimeDelta::seconds(2) };
     let sample = one.list(&FREE.into_iter().fold(Filter::all().limit(SAMPLE), Filter::state))?;
+    let mut is_any_there = false;
     for message in &sample {
-        let Ok(Some(there)) = other.peek(&message.id) else { return Ok(false) };
+        let Some(there) = other.peek(&message.id)? else {
+            // A worker may have finished it in the meantime.
+            if one.peek(&message.id)?.is_some() {
+                return Ok(false);
+            }
+            continue;
+        };
         let is_apart = match (message.enqueued_at, there.enqueued_at) {
-            (Some(here), Some(there)) => (here - there).abs() > TimeDelta::seconds(2),
+            (Some(here), Some(there)) => (here - there).abs() > most_apart,
             (here, there) => here.is_some() || there.is_some(),
         };
         if is_apart || message.text != there.text {
             return Ok(false);
         }
+        is_any_there = true;
     }
-    Ok(!sample.is_empty())
+    Ok(is_any_there)
 }
 
 fn dry_run(from: &Pulpo, there: &str, body: &[BodyField], as_json: bool, out: &mut dyn Write) -> Done {

@@ -14,6 +14,7 @@ use super::open::open;
 use super::source::{CLAIM, REFUSED_FOR, Row, Source};
 use super::url::OutboxUrl;
 use crate::clock::{Clock, Notify};
+use crate::keys::OnDuplicate;
 use crate::message::{Incoming, Priority, WireBody};
 use crate::queue::{LimitKeys, NewMessage, QueueAdapter, QueueError};
 use crate::report::chain;
@@ -76,14 +77,17 @@ fn waits_for_others() -> Moved {
     Moved::Later(QueueError::Unsupported("be asked after it has failed"))
 }
 
-/// Returns how many of the first messages have no unique key in common.
-fn count_of_different_keys(messages: &[NewMessage]) -> usize {
+/// Returns how many of the first messages replace none of those before them.
+fn count_until_replaced(messages: &[NewMessage]) -> usize {
     let mut keys = HashSet::new();
-    let is_new = |message: &&NewMessage| {
-        let unique = message.unique.as_ref();
-        unique.is_none_or(|unique| keys.insert((message.request_type.clone(), unique.key.clone())))
-    };
-    messages.iter().take_while(is_new).count()
+    for (count, message) in messages.iter().enumerate() {
+        let Some(unique) = &message.unique else { continue };
+        let is_first = keys.insert((&message.request_type, &unique.key));
+        if !is_first && unique.on_duplicate == OnDuplicate::Replace {
+            return count;
+        }
+    }
+    messages.len()
 }
 
 impl Relay {
@@ -228,7 +232,7 @@ impl Relay {
                 continue;
             }
             let begin = all.len();
-            let end = begin + count_of_different_keys(&messages[begin..]);
+            let end = begin + count_until_replaced(&messages[begin..]);
             all.extend(self.enqueue_part(&rows[begin..end], messages[begin..end].to_vec()));
         }
         all

@@ -99,7 +99,7 @@ mod worker {
 /// Replaces pulpo's folder of this name.
 #[path = "../../../pulpo/src/queue"]
 mod queue {
-    pub(crate) use pulpo::queue::{Delivery, DequeueFilter, Lease, LimitKind};
+    pub(crate) use pulpo::queue::{Delivery, DequeueFilter, Lease, Limit, LimitKind, LimitScope};
 
     #[allow(dead_code, unused_imports, unreachable_pub, clippy::all, reason = "checked where it belongs")]
     pub(crate) mod prefetch;

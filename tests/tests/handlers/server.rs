@@ -84,7 +84,7 @@ fn a_message_whose_server_restarts_while_its_batch_gathers_runs_once() {
         let _ = within(is_away_for, || !stage.board.lines().is_empty());
         server.restart();
         until("it runs", || !stage.board.lines().is_empty());
-        // The first look may still use a connection to the killed server.
+        // The first call may still use a connection to the killed server.
         until("it is done", || stage.queue.peek(&id).is_ok_and(|message| message.is_none()));
         let summary = working.stop();
         assert_eq!((summary.done, summary.lost_leases), (1, 0), "{:?}", stage.board.lines());

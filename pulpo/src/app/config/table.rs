@@ -119,8 +119,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "max_abandoned_runs",
         default: "as many as lanes",
-        doc: "how many runs that exceeded their timeout and have not returned may be replaced by other lanes, from 1 \
-              to 1024",
+        doc: "the largest number of abandoned runs, from 1 to 1024: they exceeded their timeout, and other lanes \
+              replaced theirs",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.max_abandoned_runs, entry.whole(LANES).map(Some)),
             show: |config| shown(config.worker.max_abandoned_runs, "as many as lanes"),
@@ -295,8 +295,8 @@ pub(super) const LAST: &[Key] = &[
     Key {
         name: "dashboard_token",
         default: "none",
-        doc: "the token that the dashboard requires, 8 to 300 printable ASCII characters; without it, only loopback is \
-              served",
+        doc: "the token that the dashboard requires, 8 to 300 printable ASCII characters; without it, it is served on \
+              loopback only",
         of: Of::Program {
             read: |config, entry| set(&mut config.worker.dashboard.token, dashboard_token(entry).map(Some)),
             show: |config| shown(config.worker.dashboard.token.as_ref().map(|_| "***"), "none"),

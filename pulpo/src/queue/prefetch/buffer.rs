@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 
 use super::deferred::DeferredCommits;
 use super::store::{Availability, LeaseRequest, LeaseStore, Leased, Offer, StoreError as _, exchange};
-use crate::queue::{DequeueFilter, Lease, LimitKind};
+use crate::queue::{DequeueFilter, Lease, Limit, LimitKind, LimitScope};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, lock, wait_while};
 
 /// The maximum amount of work in the buffer. Another process may have to wait this long for it, and an urgent message
@@ -247,7 +247,12 @@ impl<S: LeaseStore> PrefetchBuffer<S> {
 /// Returns whether what is leased counts towards a limit as a part of the run that the lane has in hand. Another lane
 /// that took it from the buffer would start a run that no limit counts.
 fn joins_a_run(filter: &DequeueFilter) -> bool {
-    filter.joins.is_some() && filter.limits.iter().any(|limit| matches!(limit.kind, LimitKind::Running(_)))
+    let is_of_another = |scope: &LimitScope| match (scope, &filter.request_type) {
+        (LimitScope::Handler { names, .. }, Some(name)) => !names.contains(name),
+        _ => false,
+    };
+    let applies = |limit: &Limit| matches!(limit.kind, LimitKind::Running(_)) && !is_of_another(&limit.scope);
+    filter.joins.is_some() && filter.limits.iter().any(applies)
 }
 
 /// Returns whether two filters match the same messages.

@@ -39,7 +39,8 @@ pub(crate) trait LeaseStore: Send + Sync + 'static {
     /// Returns the number of notifications so far, for a wait after a check.
     fn generation(&self) -> u64;
 
-    /// Requests a call of [`Prefetch::run_upkeep`](super::Prefetch::run_upkeep) within a millisecond, because something is waiting.
+    /// Requests a call of [`Prefetch::run_upkeep`](super::Prefetch::run_upkeep) within a millisecond, because something
+    /// is waiting.
     fn wake_upkeep(&self);
 }
 

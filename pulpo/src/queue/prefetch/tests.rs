@@ -390,6 +390,8 @@ fn what_joins_a_run_is_leased_alone() {
     assert_eq!(next(&limited(LimitKind::Running(2))), 1);
     assert_eq!(next(&limited(LimitKind::Running(2))), 1);
     assert!(next(&rated) > 1, "starts count for themselves");
+    let of_another = limited(LimitKind::Running(2)).request_type("other");
+    assert!(next(&of_another) > 1, "the limit is that of another handler");
 }
 
 #[test]

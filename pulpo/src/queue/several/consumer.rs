@@ -64,8 +64,8 @@ impl SeveralConsumer {
         Self { shared, watch, consumers, next, last: None, in_a_row: 0, interrupts }
     }
 
-    /// Asks each server that is there without waiting: first those with a deferred commit, and last those that were empty a moment
-    /// ago.
+    /// Asks each server that is there without waiting: first those with a deferred commit, and last those that were
+    /// empty a moment ago.
     fn try_dequeue(&mut self, filter: &DequeueFilter) -> Result<Option<Delivery>, QueueError> {
         if self.in_a_row >= MOST_IN_A_ROW {
             self.in_a_row = 0;

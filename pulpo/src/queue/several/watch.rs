@@ -42,7 +42,7 @@ struct State {
     /// Notified when a message was handed over, the lanes are interrupted, or no server can be reached. Only lanes that
     /// wait for a message use it: one is woken for each message, and must take it.
     handed: Condvar,
-    /// Notified when the lanes are interrupted, for those that pause between two looks.
+    /// Notified when the lanes are interrupted, for those that pause between two checks.
     interrupted: Condvar,
     /// Notified when a lane waits, or all lanes are gone.
     wanted: Condvar,
