@@ -90,6 +90,34 @@ fn a_message_that_is_buried_while_a_list_goes_on_is_listed_with_its_reason() {
 }
 
 #[test]
+fn the_oldest_message_and_its_reason_are_listed_while_others_are_buried() {
+    let server = BeanstalkdServer::start();
+    let queue = queue_at(&server);
+    let oldest = bury(&queue, "the first");
+    // It is further down than what a list asks for at once.
+    queue.enqueue((0..5000).map(|_| NewMessage::new("other", "type", "{}")).collect()).unwrap();
+    let old = [oldest, bury(&queue, "the second")];
+    queue.enqueue((0..2000).map(|_| NewMessage::new("mail", "type", "{}")).collect()).unwrap();
+    let bury_others = || {
+        let mut consumer = queue.consumer(&["mail".to_owned()]).unwrap();
+        for _ in 0..250 {
+            let delivery = consumer.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap().unwrap();
+            consumer.settle(&delivery.lease, &mut Settlement::bury("another", true)).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        let others = [(); 8].map(|()| scope.spawn(bury_others));
+        while others.iter().any(|thread| !thread.is_finished()) {
+            let list = queue.list(&Filter::all().ids(old.clone())).unwrap();
+            let reasons: Vec<_> = list.iter().map(reason).collect();
+            assert_eq!(reasons, [Some("the second"), Some("the first")]);
+            let list = queue.list(&Filter::all().state(MessageState::Buried)).unwrap();
+            assert_eq!(list.last().map(reason), Some(Some("the first")));
+        }
+    });
+}
+
+#[test]
 fn the_newest_reason_counts_and_a_long_one_is_cut() {
     let server = BeanstalkdServer::start();
     let queue = queue_at(&server);

@@ -132,8 +132,7 @@ fn find_notes(
     most: u64,
     notes: &mut Notes,
 ) -> Result<(), Fault> {
-    let mut left = burial_notes::count(connection)?;
-    if left == 0 {
+    if burial_notes::count(connection)? == 0 {
         return Ok(());
     }
     // Often a single message is buried, and its note is the oldest: the server shows that one without a search.
@@ -145,7 +144,10 @@ fn find_notes(
         notes.add(*at, text);
         return Ok(());
     }
+    // In this order: a note that is put from now on is above the top, so the scan does not take it for one of those that
+    // are counted, and does not end before it has reached the oldest of them.
     let top = Top::ask(connection)?;
+    let mut left = burial_notes::count(connection)?;
     if let Some((at, _)) = oldest
         && near::notes(connection, at, left, (top, most), notes)?
     {
@@ -234,20 +236,28 @@ pub(super) fn all(connection: &mut Connection, wish: Wish<'_>) -> Result<Scanned
         return Ok(Scanned { found, ..Scanned::default() });
     }
     let top = Top::ask(connection)?;
+    // Some may be buried after they were counted, and be found in place of older ones: they are counted again at the
+    // end. Of other states, too much comes and goes.
+    let only_buried = wish.filter.states == [MessageState::Buried];
     // With a smaller limit, the newest ones are wanted, and the scan begins with them.
     if let Some(Shown { ids, .. }) = shown.filter(|_| limit as u64 >= missing)
         && let Some(ids) = near::jobs(connection, |job| wish.counts(job), &ids, missing, (top, wish.most))?
+        && (!only_buried || count(connection, wish.filter)? <= ids.len() as u64)
     {
         let found = named(connection, &ids, wish)?;
         return Ok(Scanned { found, ..Scanned::default() });
     }
     let mut notes = Notes::default();
-    let (mut fitting, mut empty, mut newest) = (0, 0, 0);
+    let (mut counted, mut fitting, mut empty, mut newest) = (0, 0, 0, 0);
     let reached = scan(connection, top, 1, wish.most, |connection, page| {
         let begun = scanned.found.len();
         newest = page.iter().filter(|(_, job)| job.is_some()).map(|(id, _)| *id).fold(newest, u64::max);
         empty = if page.iter().all(|(_, job)| job.is_none()) { empty + page.len() as u64 } else { 0 };
-        missing = missing.saturating_sub(take_page(connection, page, wish, &mut notes, &mut scanned)?);
+        let more = take_page(connection, page, wish, &mut notes, &mut scanned)?;
+        (missing, counted) = (missing.saturating_sub(more), counted + more);
+        if missing == 0 && only_buried {
+            missing = count(connection, wish.filter)?.saturating_sub(counted);
+        }
         fitting += scanned.found[begun..].iter().filter(|found| wish.filter.fits(&found.message)).count();
         // If the top is not certain, newer messages and their notes may come last.
         let noted = || top.certain || empty > LONGEST_GAP || !scanned.found.iter().any(Found::lacks_notes);
