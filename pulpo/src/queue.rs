@@ -139,6 +139,15 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
         drop(routes);
     }
 
+    /// Checks that this process may do what a worker does, such as change messages. A worker calls it before it starts,
+    /// and so does `check --queue`.
+    ///
+    /// # Errors
+    /// If it may not, with what is missing. A queue that cannot be reached now is no error.
+    fn check_rights(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
+
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
     /// and the next call of each return without waiting.
     fn interrupt(&self);

@@ -235,8 +235,8 @@ impl Worker {
     /// queue, and its thread ends with the process.
     ///
     /// # Errors
-    /// If a handler's state is missing, or the queue cannot be reached at the start; later it waits until the queue is
-    /// back. If no thread is available for a lane for the whole grace period.
+    /// If a handler's state is missing, or the queue cannot be reached at the start, or does not allow what a worker
+    /// does; later it waits until the queue is back. If no thread is available for a lane for the whole grace period.
     pub fn run(&self) -> Result<Summary, WorkError> {
         // Before the handles of the metrics are fetched.
         #[cfg(feature = "http")]
@@ -245,6 +245,7 @@ impl Worker {
         for problem in check::unhandled(&self.registry).into_iter().chain(check::build()) {
             tracing::warn!(file = problem.file, line = problem.line, "{problem}");
         }
+        shared.queue.check_rights()?;
         shared.queue.declare(routes(&shared.registry, &shared.options));
         // Before any other thread can know of the worker and stop it.
         let signals = shared.options.handle_signals.then(|| stop::watch_signals(&self.stopper())).transpose()?;

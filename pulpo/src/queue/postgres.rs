@@ -67,6 +67,7 @@ mod picked;
 mod pool;
 mod publish;
 mod remote;
+mod rights;
 mod schedules;
 mod schema;
 mod settle;
@@ -244,6 +245,18 @@ impl QueueAdapter for PostgresQueue {
 
     fn keeping(&self) -> Option<&dyn Keeping> {
         Some(self)
+    }
+
+    fn check_rights(&self) -> Result<(), QueueError> {
+        let shared = self.shared();
+        // It could not be reached a moment ago, and connecting may take long.
+        if !shared.is_prepared() {
+            return Ok(());
+        }
+        match shared.ask(|connection| rights::check(connection, &shared.options.schema)) {
+            Err(error) if !error.is_outage() => Err(shared.error("work on", error)),
+            _ => Ok(()),
+        }
     }
 
     fn declare(&self, routes: Vec<Route>) {

@@ -175,6 +175,10 @@ impl QueueAdapter for Several {
         self.shared.servers.iter().for_each(|server| server.queue.declare(routes.clone()));
     }
 
+    fn check_rights(&self) -> Result<(), QueueError> {
+        self.shared.servers.iter().try_for_each(|server| server.queue.check_rights())
+    }
+
     fn interrupt(&self) {
         for watch in lock(self.watches.get_or_init(Mutex::default)).values().filter_map(Weak::upgrade) {
             watch.interrupt();

@@ -208,6 +208,10 @@ impl QueueAdapter for SpooledQueue {
         self.0.queue.hold_back(request_type, key, time)
     }
 
+    fn check_rights(&self) -> Result<(), QueueError> {
+        self.0.queue.check_rights()
+    }
+
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }

@@ -295,6 +295,10 @@ impl QueueAdapter for FaultyQueue {
         self.queue.keeping()
     }
 
+    fn check_rights(&self) -> Result<(), QueueError> {
+        self.queue.check_rights()
+    }
+
     fn interrupt(&self) {
         self.queue.interrupt();
     }

@@ -128,6 +128,10 @@ impl QueueAdapter for Recorder {
         self.0.queue.keeping()
     }
 
+    fn check_rights(&self) -> Result<(), QueueError> {
+        self.0.queue.check_rights()
+    }
+
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }

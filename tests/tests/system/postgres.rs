@@ -12,7 +12,7 @@ use pulpo::queue::{
     QueueError, Settlement,
 };
 use pulpo_tests::postgres::{Pooler, PostgresServer};
-use pulpo_tests::program::Sandbox;
+use pulpo_tests::program::{CommandOutput, Sandbox};
 use pulpo_tests::{ids, wait};
 
 mod in_turn;
@@ -604,6 +604,36 @@ fn a_role_that_may_not_create_uses_tables_that_are_there() {
     consumer.settle(&first.lease, &mut Settlement::commit()).expect("settled");
     consumer.settle(&second.lease, &mut Settlement::bury("fatal", true)).expect("settled");
     assert_eq!(queue.stats().expect("stats").total(), 1);
+    queue.check_rights().expect("nothing is missing");
+}
+
+#[test]
+fn a_worker_whose_role_lacks_rights_does_not_start_and_the_check_fails() {
+    let server = PostgresServer::start();
+    let url = server.fresh_url();
+    let schema = schema_of(&url);
+    let _ = migrate(&options(&url)).expect("made");
+    let _ = server.psql(&format!(
+        "CREATE ROLE \"my app\" LOGIN; GRANT USAGE ON SCHEMA {schema} TO \"my app\";
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO \"my app\";
+         REVOKE UPDATE, DELETE ON {schema}.message FROM \"my app\"; REVOKE INSERT, UPDATE, DELETE ON {schema}.migration FROM \"my app\""
+    ));
+    let place = Sandbox::new();
+    let theirs = url.replace("//postgres@", "//my%20app@");
+    let run = |arguments: &[&str]| CommandOutput::of(command(&place, WORKER, arguments, &theirs));
+    let grants = [
+        format!("GRANT UPDATE, DELETE ON {schema}.message TO \"my app\";"),
+        format!("GRANT SELECT ON SEQUENCE {schema}.message_id_seq TO \"my app\";"),
+    ];
+    for arguments in [&["work"][..], &["check", "--queue"]] {
+        let said = run(arguments);
+        assert!(said.code == 1 && said.err.contains(&grants.join(" ")), "{said:?}");
+    }
+    let _ = server.psql(&grants.join(""));
+    let said = run(&["check", "--queue"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = run(&["work", "--set", "shutdown_after_number_of_empty_iterations=1"]);
+    assert_eq!(said.code, 0, "{said:?}");
 }
 
 #[test]

@@ -71,6 +71,7 @@ impl Waiting {
         pulpo: &Pulpo,
         before: &mut Option<u64>,
     ) -> Result<(), Box<dyn Error>> {
+        pulpo.queue().check_rights()?;
         let all = *before.insert(count(pulpo)?);
         match each_waiting(pulpo, |message| self.add(registry, message)) {
             Ok(()) => {}

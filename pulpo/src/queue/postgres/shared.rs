@@ -124,7 +124,7 @@ impl Shared {
 
     /// Checks, once, that the database can be reached and its schema used.
     pub(super) fn prepare(&self, missing: Missing) -> Result<(), PostgresError> {
-        if self.is_prepared.load(Ordering::Acquire) {
+        if self.is_prepared() {
             return Ok(());
         }
         let prepared = self.pool.take().and_then(|mut connection| {
@@ -140,7 +140,12 @@ impl Shared {
         Ok(())
     }
 
-    /// Does the same, and creates the queue if it does not exist.
+    /// Returns whether the database could be reached once.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.is_prepared.load(Ordering::Acquire)
+    }
+
+    /// As [`prepare`](Self::prepare), and creates the queue if it does not exist.
     pub(super) fn prepared(&self) -> Result<(), PostgresError> {
         self.prepare(Missing::Make)
     }
