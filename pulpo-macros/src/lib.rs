@@ -200,7 +200,9 @@ static SEEN: Seen = Seen::new();
 /// }
 /// ```
 ///
-/// A batch occupies one lane while it gathers. A queue that can select by
+/// A batch occupies one lane while it gathers. Several free lanes gather at
+/// the same time and share what arrives: for full batches, set
+/// `concurrency = 1` for the handler. A queue that can select by
 /// request type (such as the embedded one) fills it past messages of other
 /// types. On others (beanstalkd), the next message of another type ends the
 /// gathering, so give such a job its own queue and worker.

@@ -59,7 +59,9 @@
 //! # Time
 //!
 //! The clock starts at the current time, and only the test moves it. So a test
-//! of a whole day takes no time.
+//! of a whole day waits for nothing. Each run still takes its time, some
+//! milliseconds, and all schedules of the program take part: to test only when
+//! a job comes, use its occurrences.
 //!
 //! ```
 //! use std::time::Duration;
