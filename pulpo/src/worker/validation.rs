@@ -85,10 +85,18 @@ fn not_unique(handler: &Handler) -> Problem {
     problem("", &message).at(handler.file(), handler.line())
 }
 
+/// Names what is said, in words, and the pronoun for it; `None` if nothing is.
+fn listed(prefix: &str, said: &[(&str, bool)]) -> Option<(&'static str, String)> {
+    let names: Vec<_> =
+        said.iter().filter(|(_, is_said)| *is_said).map(|(name, _)| format!("`{prefix}{name}`")).collect();
+    let (last, others) = names.split_last()?;
+    Some(if others.is_empty() { ("it", last.clone()) } else { ("them", format!("{} and {last}", others.join(", "))) })
+}
+
 /// Finds limits across all workers that their queue does not support.
 fn limits_over_all_workers(registry: &Registry, options: &WorkerOptions) -> Vec<Problem> {
     let cannot = "over all workers, which this queue cannot keep: use one that can (`file:FOLDER`, `postgres://…`), \
-                  or limit each worker by";
+                  or remove";
     let mut problems = Vec::new();
     for handler in registry.iter() {
         let policy = policy(handler, options);
@@ -98,17 +106,20 @@ fn limits_over_all_workers(registry: &Registry, options: &WorkerOptions) -> Vec<
             ("rate_by", policy.rate_by.is_some()),
             ("limit_by", policy.limit_by.is_some()),
         ];
-        if let Some((argument, _)) = said.into_iter().find(|(_, is_said)| *is_said) {
+        if let Some((them, all)) = listed("", &said) {
             let name = handler.request_type();
-            let message =
-                format!("{} has `{argument}` {cannot} `concurrency` in `[handlers.{name}]`", handler.described());
+            let message = format!(
+                "{} has {all} {cannot} {them} and limit each worker by `concurrency` in `[handlers.{name}]`",
+                handler.described()
+            );
             problems.push(problem("", &message).at(handler.file(), handler.line()));
         }
     }
     for (name, said) in &options.queue_options {
         let limited = [("rate", said.rate.is_some()), ("limit", said.limit.is_some())];
-        if let Some((key, _)) = limited.into_iter().find(|(_, is_said)| *is_said) {
-            let message = format!("`queues.{name}.{key}` holds {cannot} `queues.{name}.concurrency`");
+        if let Some((them, all)) = listed(&format!("queues.{name}."), &limited) {
+            let verb = if them == "it" { "holds" } else { "hold" };
+            let message = format!("{all} {verb} {cannot} {them} and limit each worker by `queues.{name}.concurrency`");
             problems.push(problem(&said.origin, &message));
         }
     }

@@ -200,11 +200,16 @@ fn a_limit_of_a_queue_that_it_cannot_keep_is_refused_in_words() {
     for (setting, key) in [
         ("queues.mail.rate=10/1s", "`queues.mail.rate` holds over all workers"),
         ("queues.mail.limit=1", "`queues.mail.limit` holds over all workers"),
+        (
+            "queues.mail.rate=10/1s queues.mail.limit=1",
+            "`queues.mail.rate` and `queues.mail.limit` hold over all workers",
+        ),
         ("handlers.hang.rate=10/1s", "has `rate` over all workers"),
         ("handlers.hang.limit=1", "has `limit` over all workers"),
     ] {
         for command in ["check", "work"] {
-            let said = place.run(PLAIN_WORKER, &[command, "--set", setting]);
+            let settings = setting.split(' ').flat_map(|setting| ["--set", setting]);
+            let said = place.run(PLAIN_WORKER, &std::iter::once(command).chain(settings).collect::<Vec<_>>());
             let told = format!("{}{}", said.out, said.err);
             assert_eq!(said.code, 1, "{setting}: {told}");
             assert!(told.contains(key), "{setting}: {told}");
