@@ -18,6 +18,8 @@ mod sqlite;
 mod url;
 
 pub(crate) use self::announce::announce;
+#[cfg(feature = "cli")]
+pub(crate) use self::open::check;
 pub use self::open::counts;
 pub(crate) use self::open::unsupported;
 pub(crate) use self::relay::{Relay, RouteOf};

@@ -7,15 +7,13 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 #[cfg(feature = "cli")]
-use crate::outbox::{self, Dialect, OutboxUrl};
+use crate::outbox::{self, OutboxUrl};
 use crate::policy::Policy;
 use crate::registry::{DuplicateHandler, Handler, JobDeclaration, Registry, RegistryError};
 #[cfg(feature = "cli")]
 use crate::report::chain;
 use crate::schedule::Schedule;
 use crate::state::States;
-#[cfg(feature = "cli")]
-use crate::transaction::TransactionError;
 
 /// A problem of a program.
 #[derive(Clone, Debug, Serialize)]
@@ -165,16 +163,15 @@ pub(crate) fn schedules(scheduled: impl Iterator<Item = (&'static Handler, &'sta
     scheduled.map(problem).collect()
 }
 
-/// Looks into each outbox. Returns the problems of those that no relay can read, and warnings of those whose server does
-/// not answer now.
+/// Checks each outbox. Returns the problems of those whose rows no relay can move, and warnings of those whose server
+/// does not answer now.
 #[cfg(feature = "cli")]
 pub(crate) fn outboxes(urls: &[OutboxUrl], now: DateTime<Utc>) -> (Vec<Problem>, Vec<Problem>) {
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     for url in urls {
-        let Err(error) = outbox::counts(url, now) else { continue };
-        let waits = url.dialect() == Dialect::Postgres && !matches!(error, TransactionError::NoTable { .. });
+        let Err((error, may_be_away)) = outbox::check(url, now) else { continue };
         let message = format!("cannot read the outbox at {url}: {}", chain(&*error.into_source()));
-        if waits { &mut warnings } else { &mut problems }.push(Problem::new(ProblemKind::Outbox, message));
+        if may_be_away { &mut warnings } else { &mut problems }.push(Problem::new(ProblemKind::Outbox, message));
     }
     (problems, warnings)
 }

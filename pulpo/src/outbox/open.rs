@@ -8,6 +8,8 @@ use super::source::{OutboxCounts, Source};
 #[cfg(any(feature = "file", feature = "rusqlite"))]
 use super::sqlite::Sqlite;
 use super::url::{Database, OutboxUrl};
+#[cfg(feature = "cli")]
+use crate::transaction::Dialect;
 use crate::transaction::{BoxError, TransactionError};
 
 /// Connects to an outbox.
@@ -30,6 +32,19 @@ pub(super) fn open(url: &OutboxUrl) -> Result<Box<dyn Source>, BoxError> {
 pub fn counts(url: &OutboxUrl, now: DateTime<Utc>) -> Result<OutboxCounts, TransactionError> {
     let counted = open(url).and_then(|mut source| source.counts(now.timestamp_millis()));
     counted.map_err(|error| TransactionError::new(error, url.dialect()))
+}
+
+/// Checks that a relay can move the rows of an outbox. Fails with the problem, and whether the server may only be away.
+#[cfg(feature = "cli")]
+pub(crate) fn check(url: &OutboxUrl, now: DateTime<Utc>) -> Result<(), (TransactionError, bool)> {
+    open(url).and_then(|mut source| source.check(now.timestamp_millis())).map_err(|error| {
+        #[cfg(feature = "postgres")]
+        let is_final = super::postgres::is_final(&error);
+        #[cfg(not(feature = "postgres"))]
+        let is_final = false;
+        let may_be_away = url.dialect() == Dialect::Postgres && !is_final;
+        (TransactionError::new(error, url.dialect()), may_be_away)
+    })
 }
 
 /// Returns why this program cannot move the rows of such a database, if so.

@@ -91,6 +91,13 @@ fn within<R>(runtime: &Runtime, asking: impl Future<Output = Result<R, tokio_pos
     }
 }
 
+/// Returns whether the server has answered that it will not do it later either: a right, a role or a database is missing.
+/// Otherwise it may only be away.
+pub(super) fn is_final(error: &BoxError) -> bool {
+    let code = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
+    code.is_some_and(|code| matches!(code.code().get(..2), Some("28" | "3D" | "42")))
+}
+
 fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
@@ -162,5 +169,13 @@ impl Source for Postgres {
         let count = |count: i64| u64::try_from(count).unwrap_or_default();
         let (all, refused): (i64, i64) = (counts.try_get(0)?, counts.try_get(1)?);
         Ok(OutboxCounts { waiting: count(all - refused), refused: count(refused) })
+    }
+
+    fn check(&mut self, now: i64) -> Result<(), BoxError> {
+        self.counts(now)?;
+        // The server checks the rights before it looks for rows.
+        self.query("UPDATE pulpo_outbox SET claimed_until = 0 WHERE false", &[])?;
+        self.query("DELETE FROM pulpo_outbox WHERE false", &[])?;
+        Ok(())
     }
 }

@@ -58,4 +58,9 @@ pub(super) trait Source: Send {
 
     /// Counts the rows.
     fn counts(&mut self, now: i64) -> Result<OutboxCounts, BoxError>;
+
+    /// Checks that rows can be claimed and deleted, without changing any.
+    fn check(&mut self, now: i64) -> Result<(), BoxError> {
+        self.counts(now).map(drop)
+    }
 }

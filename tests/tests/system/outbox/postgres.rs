@@ -53,6 +53,29 @@ fn an_outbox_works_whatever_the_session_makes_of_dates_and_numbers() {
 }
 
 #[test]
+fn the_check_fails_if_the_role_may_not_move_what_is_in_the_outbox() {
+    let (place, server) = (Sandbox::new(), PostgresServer::shared());
+    let (url, _) = database(&server, "few_rights");
+    let admin = |sql: &str| connect(&url).batch_execute(sql).expect("done");
+    admin("CREATE ROLE relay LOGIN");
+    let theirs = url.replace("//postgres@", "//relay@");
+    let check = |url: &str| {
+        let mut command = place.command(super::SERVICE, &["check"]);
+        let said = place.to_end(command.env("PULPO_OUTBOX", url));
+        (said.code, said.out)
+    };
+    for right in ["SELECT", "UPDATE", "DELETE"] {
+        let (code, out) = check(&theirs);
+        assert!(code == 1 && out.contains("permission denied for table pulpo_outbox"), "before {right}: {out}");
+        admin(&format!("GRANT {right} ON pulpo_outbox TO relay"));
+    }
+    assert_eq!(check(&theirs).0, 0);
+    let (code, out) = check(&url.replace("//postgres@", "//nobody@"));
+    assert!(code == 1 && out.contains("nobody"), "{out}");
+    admin("DROP OWNED BY relay; DROP ROLE relay");
+}
+
+#[test]
 fn a_transaction_that_commits_after_a_later_one_was_moved_loses_nothing() {
     let (place, server) = (Sandbox::new(), PostgresServer::shared());
     let (url, mut client) = database(&server, "late_commits");
