@@ -77,13 +77,13 @@ fn waits_for_others() -> Moved {
     Moved::Later(QueueError::Unsupported("be asked after it has failed"))
 }
 
-/// Returns how many of the first messages replace none of those before them.
-fn count_until_replaced(messages: &[NewMessage]) -> usize {
+/// Returns how many of the first messages neither replace one of those before them nor are dropped because of one.
+fn count_until_repeated(messages: &[NewMessage]) -> usize {
     let mut keys = HashSet::new();
     for (count, message) in messages.iter().enumerate() {
         let Some(unique) = &message.unique else { continue };
         let is_first = keys.insert((&message.request_type, &unique.key));
-        if !is_first && unique.on_duplicate == OnDuplicate::Replace {
+        if !is_first && unique.on_duplicate != OnDuplicate::Keep {
             return count;
         }
     }
@@ -221,7 +221,7 @@ impl Relay {
     }
 
     /// Puts the rows into the queue, in their order. Two with one unique key are two publications, of which the later
-    /// one may replace the other: of a batch, a queue takes the first.
+    /// one may replace the other, or is dropped and named in the log: of a batch, a queue takes the first and is silent.
     fn enqueue(&self, rows: &[Row]) -> Vec<Moved> {
         let messages: Vec<_> = rows.iter().map(|row| self.message(row)).collect();
         let mut all: Vec<Moved> = Vec::with_capacity(rows.len());
@@ -232,7 +232,7 @@ impl Relay {
                 continue;
             }
             let begin = all.len();
-            let end = begin + count_until_replaced(&messages[begin..]);
+            let end = begin + count_until_repeated(&messages[begin..]);
             all.extend(self.enqueue_part(&rows[begin..end], messages[begin..end].to_vec()));
         }
         all

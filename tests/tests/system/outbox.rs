@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use pulpo::{Config, Message, PublishError, Pulpo};
+use pulpo::{Config, Message, OnDuplicate, PublishError, Pulpo};
 use pulpo_tests::program::{CommandOutput, Running, Sandbox};
 use pulpo_tests::wait::{until, within};
 use rusqlite::Connection;
@@ -124,6 +124,19 @@ fn a_job_comes_to_its_queue_with_all_that_its_message_says() {
     assert!(outbox_id.starts_with("1/") && outbox_id.len() == 34, "{outbox_id}");
     let refused = to_end(&place, &["peek", "outbox/2"]);
     assert!(refused.code == 1 && refused.err.contains("there is no message outbox/2"), "{}", refused.err);
+}
+
+#[test]
+fn each_job_that_is_dropped_because_its_key_is_taken_is_named_in_the_log() {
+    let place = Sandbox::new();
+    let (mut shop, pulpo) = (shop(&place), pulpo(&place));
+    for (order, on_duplicate) in [(1, OnDuplicate::Keep), (2, OnDuplicate::Reject), (3, OnDuplicate::Reject)] {
+        let message = Message::new(Invoice { order }).unique_key("the invoice").on_duplicate(on_duplicate);
+        pulpo.publish_in(&mut shop, message).expect("published");
+    }
+    let said = to_end(&place, &["relay", "--once"]);
+    assert_eq!((said.code, said.err.matches("dropped a job of the outbox").count()), (0, 2), "{}", said.err);
+    assert_eq!((waiting(&shop), waiting_in(&pulpo)), (0, 1));
 }
 
 #[test]
