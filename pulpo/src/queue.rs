@@ -148,6 +148,16 @@ pub trait QueueAdapter: Inspection + fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Returns texts that name the servers or files with the messages: each is the same under whatever name they are
+    /// reached, and no other server or file has it. `move` refuses a target that is the source with them. Empty if the
+    /// queue cannot tell.
+    ///
+    /// # Errors
+    /// If the queue cannot be reached.
+    fn stores(&self) -> Result<Vec<String>, QueueError> {
+        Ok(Vec::new())
+    }
+
     /// Makes all blocked [`Consumer::dequeue`] calls of this process return,
     /// and the next call of each return without waiting.
     fn interrupt(&self);

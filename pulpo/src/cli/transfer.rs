@@ -17,7 +17,7 @@ use super::interrupt::Interrupt;
 use super::show::{self, counted};
 use super::{Done, Format, WrongUsage, terminal};
 use crate::config::{Config, Sources};
-use crate::instance::Pulpo;
+use crate::instance::{Pulpo, SetupError};
 use crate::message::MessageId;
 use crate::queue::backend::Purpose;
 use crate::queue::{BodyField, Filter, Imported, MessageState, QueueAdapter, QueueError, StoredMessage};
@@ -97,26 +97,37 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     other.overrides.push(("queue".to_owned(), arguments.to.clone()));
     let other = Config::load_from(&other)?;
     let (here, there) = (config.backend.to_string(), other.backend.to_string());
-    if here == there {
+    if config.backend == other.backend {
         return Err(WrongUsage(format!("expected --to to name a queue other than {here}")).into());
     }
     let from = Pulpo::for_command(config, Purpose::Administration)?;
+    let from_stores = from.queue().stores()?;
+    let check = |to: &Pulpo| -> Done {
+        let problem = match overlap(&from_stores, &to.queue().stores()?) {
+            Some(true) => "it is the same one, or has servers in common with it".to_owned(),
+            Some(false) if from.queue().outbox_ids().is_none() => return Ok(()),
+            _ if !has_same_messages(&**from.queue(), &**to.queue())? => return Ok(()),
+            _ => format!("it has the messages of {here}, so it is the same one, or a copy"),
+        };
+        Err(WrongUsage(format!("expected --to to name another queue than {here}, got {there}: {problem}")).into())
+    };
     if arguments.dry_run {
+        // It must not create the target.
+        match Pulpo::for_command(other, Purpose::Administration) {
+            Ok(to) => check(&to)?,
+            Err(SetupError::Queue(QueueError::NoQueue { .. })) => {}
+            Err(error) => return Err(error.into()),
+        }
         return dry_run(&from, &there, &arguments.body, arguments.format.json, out);
     }
     let to = Pulpo::for_command(other, Purpose::Publication)?;
-    if is_same(&**from.queue(), &**to.queue())? {
-        let same = format!(
-            "expected --to to name another queue: {there} has the messages of {here}, so it is the same one, or a copy"
-        );
-        return Err(WrongUsage(same).into());
-    }
+    check(&to)?;
     let interrupt = Interrupt::listen()?;
     let mut transfer = Transfer {
         body: &arguments.body,
         from: &**from.queue(),
         to: &**to.queue(),
-        here,
+        name: if from_stores.is_empty() { here.clone() } else { from_stores.join(" ") },
         moved: Moved::default(),
         refused: BTreeSet::new(),
         paused: BTreeSet::new(),
@@ -154,10 +165,17 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
     if problems.is_empty() { Ok(()) } else { Err(problems.join("; ").into()) }
 }
 
-/// Returns whether both are the same queue, under different names (a symbolic link, another name of the server), or one
-/// is a copy of the other. Then both have the same messages, by id, text and time of publication. Only a queue that
+/// Returns whether two queues have a server or file in common; `None` if one of them cannot tell.
+fn overlap(one: &[String], other: &[String]) -> Option<bool> {
+    if one.is_empty() || other.is_empty() {
+        return None;
+    }
+    Some(one.iter().any(|store| other.contains(store)))
+}
+
+/// Returns whether both are the same queue, or one is a copy of the other. Then both have the same messages, by id, text and time of publication. Only a queue that
 /// records rows of outboxes knows that time exactly; beanstalkd knows it to a second.
-fn is_same(one: &dyn QueueAdapter, other: &dyn QueueAdapter) -> Result<bool, QueueError> {
+fn has_same_messages(one: &dyn QueueAdapter, other: &dyn QueueAdapter) -> Result<bool, QueueError> {
     let is_exact = one.outbox_ids().is_some();
     if is_exact != other.outbox_ids().is_some() {
         return Ok(false);
@@ -233,7 +251,8 @@ struct Transfer<'a> {
     body: &'a [BodyField],
     from: &'a dyn QueueAdapter,
     to: &'a dyn QueueAdapter,
-    here: String,
+    /// The name of this queue, the same in every run.
+    name: String,
     moved: Moved,
     /// The messages that the other queue refuses, including those in `left`.
     refused: BTreeSet<MessageId>,
@@ -402,7 +421,7 @@ impl Transfer<'_> {
     /// new message could be mistaken for an old one.
     fn once(&self, message: &StoredMessage) -> Option<String> {
         let (published, _) = (message.enqueued_at?, self.from.outbox_ids()?);
-        Some(format!("move/{}/{}/{}", self.here, message.id, published.timestamp_micros()))
+        Some(format!("move/{}/{}/{}", self.name, message.id, published.timestamp_micros()))
     }
 }
 

@@ -231,6 +231,11 @@ impl QueueAdapter for BeanstalkdQueue {
         Ok(Box::new(consumer::BeanstalkdConsumer::new(Arc::new(self.clone()), self.shared().clone(), queues)))
     }
 
+    fn stores(&self) -> Result<Vec<String>, QueueError> {
+        let identity = self.shared().identity()?;
+        Ok(identity.into_iter().map(|id| format!("beanstalkd {id}")).collect())
+    }
+
     fn interrupt(&self) {
         self.shared().leases.interrupt();
     }

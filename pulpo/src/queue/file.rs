@@ -243,6 +243,11 @@ impl QueueAdapter for FileQueue {
         Some(self)
     }
 
+    fn stores(&self) -> Result<Vec<String>, QueueError> {
+        let path = self.0.folder.as_ref().and_then(|folder| std::fs::canonicalize(folder.join("queue.db")).ok());
+        Ok(path.into_iter().map(|path| format!("file {}", path.display())).collect())
+    }
+
     fn hold_back(&self, request_type: &str, key: Option<&str>, time: Duration) -> Result<(), QueueError> {
         self.0.check()?;
         let micros = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);

@@ -28,6 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio_postgres::types::Type;
+
+use self::error::PostgresError;
 use self::inspect::Change;
 use self::remote::Remote;
 use self::schema::Missing;
@@ -173,6 +176,11 @@ pub fn migration_sql(options: &PostgresOptions) -> String {
     schema::sql(options)
 }
 
+/// The cluster, the database in it, and the schema in that.
+const STORE: &str = "SELECT 'postgres ' || system_identifier || ' ' || database.oid || ' ' || space.oid
+    FROM pg_control_system(), pg_catalog.pg_database AS database, pg_catalog.pg_namespace AS space
+    WHERE database.datname = current_database() AND space.nspname = $1";
+
 impl QueueAdapter for PostgresQueue {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -256,6 +264,19 @@ impl QueueAdapter for PostgresQueue {
         match shared.ask(|connection| rights::check(connection, &shared.options.schema)) {
             Err(error) if !error.is_outage() => Err(shared.error("work on", error)),
             _ => Ok(()),
+        }
+    }
+
+    fn stores(&self) -> Result<Vec<String>, QueueError> {
+        let shared = self.shared();
+        let asked = shared.ask(|connection| {
+            let rows = connection.run_text(STORE, &[(&shared.options.schema, Type::TEXT)])?;
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect::<Result<Vec<String>, PostgresError>>()
+        });
+        match asked {
+            // Some hosts keep roles from asking.
+            Err(error) if !error.is_outage() => Ok(Vec::new()),
+            asked => asked.map_err(|error| shared.error("identify", error)),
         }
     }
 

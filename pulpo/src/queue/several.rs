@@ -179,6 +179,14 @@ impl QueueAdapter for Several {
         self.shared.servers.iter().try_for_each(|server| server.queue.check_rights())
     }
 
+    fn stores(&self) -> Result<Vec<String>, QueueError> {
+        let mut all = Vec::new();
+        for server in &self.shared.servers {
+            all.extend(server.queue.stores()?);
+        }
+        Ok(all)
+    }
+
     fn interrupt(&self) {
         for watch in lock(self.watches.get_or_init(Mutex::default)).values().filter_map(Weak::upgrade) {
             watch.interrupt();

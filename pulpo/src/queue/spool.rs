@@ -212,6 +212,10 @@ impl QueueAdapter for SpooledQueue {
         self.0.queue.check_rights()
     }
 
+    fn stores(&self) -> Result<Vec<String>, QueueError> {
+        self.0.queue.stores()
+    }
+
     fn interrupt(&self) {
         self.0.queue.interrupt();
     }

@@ -299,6 +299,10 @@ impl QueueAdapter for FaultyQueue {
         self.queue.check_rights()
     }
 
+    fn stores(&self) -> Result<Vec<String>, QueueError> {
+        self.queue.stores()
+    }
+
     fn interrupt(&self) {
         self.queue.interrupt();
     }

@@ -334,8 +334,47 @@ fn a_move_to_the_same_queue_by_another_name_is_refused() {
         assert_ne!(here, there);
         let ids = || -> BTreeSet<_> { shown(&open(&here)).into_values().flatten().map(|stored| stored.id).collect() };
         let before = ids();
-        let refused = move_to(&place, &here, &there, &[]);
-        assert!(refused.code == 2 && refused.err.contains("another queue"), "{here} to {there}: {}", refused.err);
+        for more in [&[][..], &["--dry-run"]] {
+            let refused = move_to(&place, &here, &there, more);
+            let said = refused.err.contains("expected --to to name a");
+            assert!(refused.code == 2 && said, "{here} to {there} {more:?}: {}", refused.err);
+        }
         assert_eq!(ids(), before);
+    }
+}
+
+#[test]
+fn a_move_between_lists_of_servers_that_overlap_is_refused() {
+    let place = Sandbox::new();
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let [a, b, c] = [0, 1, 2].map(|at: usize| format!("127.0.0.1:{}", servers[at].port()));
+    let other_name = a.replace("127.0.0.1", "localhost");
+    let both = format!("beanstalkd://{a},{b}");
+    open(&both).queue().enqueue((1..10).map(message).collect()).expect("enqueued");
+    for there in [format!("{b},{a}"), a.clone(), format!("{other_name},{b}"), format!("{c},{other_name}")] {
+        let refused = move_to(&place, &both, &format!("beanstalkd://{there}"), &[]);
+        assert!(refused.code == 2 && refused.err.contains("servers in common"), "{there}: {}", refused.err);
+    }
+    assert_eq!(shown(&open(&both)).len(), 9);
+    assert_eq!(move_to(&place, &both, &format!("beanstalkd://{c}"), &[]).code, 0);
+}
+
+/// What their names hide, or their first messages, may be the same.
+#[test]
+fn a_move_to_a_queue_that_only_looks_the_same_is_made() {
+    let place = Sandbox::new();
+    let database = PostgresServer::shared();
+    let (one, two) = (database.fresh_url(), database.fresh_url());
+    let servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
+    let [a, b] = [0, 1].map(|at: usize| format!("beanstalkd://127.0.0.1:{}", servers[at].port()));
+    for (here, there) in [(one, two), (a, b)] {
+        for queue in [&here, &there] {
+            open(queue).queue().enqueue(vec![message(1)]).expect("enqueued");
+        }
+        let dry = move_to(&place, &here, &there, &["--dry-run"]);
+        assert_eq!((dry.code, dry.out.starts_with("would move 1 message")), (0, true), "{} {}", dry.out, dry.err);
+        let moved = move_to(&place, &here, &there, &[]);
+        assert_eq!(moved.code, 0, "{here} to {there}: {}", moved.err);
+        assert_eq!(shown(&open(&there))[&1].len(), 2);
     }
 }
