@@ -93,6 +93,7 @@ fn within<R>(runtime: &Runtime, asking: impl Future<Output = Result<R, tokio_pos
 
 /// Returns whether the server has answered that it will not do it later either: a right, a role or a database is missing.
 /// Otherwise it may only be away.
+#[cfg(feature = "cli")]
 pub(super) fn is_final(error: &BoxError) -> bool {
     let code = error.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::code);
     code.is_some_and(|code| matches!(code.code().get(..2), Some("28" | "3D" | "42")))
@@ -171,6 +172,7 @@ impl Source for Postgres {
         Ok(OutboxCounts { waiting: count(all - refused), refused: count(refused) })
     }
 
+    #[cfg(feature = "cli")]
     fn check(&mut self, now: i64) -> Result<(), BoxError> {
         self.counts(now)?;
         // The server checks the rights before it looks for rows.

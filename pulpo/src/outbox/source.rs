@@ -60,6 +60,7 @@ pub(super) trait Source: Send {
     fn counts(&mut self, now: i64) -> Result<OutboxCounts, BoxError>;
 
     /// Checks that rows can be claimed and deleted, without changing any.
+    #[cfg(feature = "cli")]
     fn check(&mut self, now: i64) -> Result<(), BoxError> {
         self.counts(now).map(drop)
     }
