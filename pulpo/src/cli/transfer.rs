@@ -127,7 +127,7 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
         body: &arguments.body,
         from: &**from.queue(),
         to: &**to.queue(),
-        name: if from_stores.is_empty() { here.clone() } else { from_stores.join(" ") },
+        here: here.clone(),
         moved: Moved::default(),
         refused: BTreeSet::new(),
         paused: BTreeSet::new(),
@@ -173,8 +173,9 @@ fn overlap(one: &[String], other: &[String]) -> Option<bool> {
     Some(one.iter().any(|store| other.contains(store)))
 }
 
-/// Returns whether both are the same queue, or one is a copy of the other. Then both have the same messages, by id, text and time of publication. Only a queue that
-/// records rows of outboxes knows that time exactly; beanstalkd knows it to a second.
+/// Returns whether both are the same queue, or one is a copy of the other. Then both have the same messages, by id, text
+/// and time of publication. Only a queue that records rows of outboxes knows that time exactly; beanstalkd knows it to a
+/// second.
 fn has_same_messages(one: &dyn QueueAdapter, other: &dyn QueueAdapter) -> Result<bool, QueueError> {
     let is_exact = one.outbox_ids().is_some();
     if is_exact != other.outbox_ids().is_some() {
@@ -251,8 +252,7 @@ struct Transfer<'a> {
     body: &'a [BodyField],
     from: &'a dyn QueueAdapter,
     to: &'a dyn QueueAdapter,
-    /// The name of this queue, the same in every run.
-    name: String,
+    here: String,
     moved: Moved,
     /// The messages that the other queue refuses, including those in `left`.
     refused: BTreeSet<MessageId>,
@@ -421,7 +421,7 @@ impl Transfer<'_> {
     /// new message could be mistaken for an old one.
     fn once(&self, message: &StoredMessage) -> Option<String> {
         let (published, _) = (message.enqueued_at?, self.from.outbox_ids()?);
-        Some(format!("move/{}/{}/{}", self.name, message.id, published.timestamp_micros()))
+        Some(format!("move/{}/{}/{}", self.here, message.id, published.timestamp_micros()))
     }
 }
 

@@ -176,8 +176,9 @@ pub fn migration_sql(options: &PostgresOptions) -> String {
     schema::sql(options)
 }
 
-/// The cluster, the database in it, and the schema in that.
-const STORE: &str = "SELECT 'postgres ' || system_identifier || ' ' || database.oid || ' ' || space.oid
+/// The running server, since a copy of its files has the same number, the database in it, and the schema in that.
+const STORE: &str =
+    "SELECT concat_ws(' ', 'postgres', system_identifier, pg_postmaster_start_time(), database.oid, space.oid)
     FROM pg_control_system(), pg_catalog.pg_database AS database, pg_catalog.pg_namespace AS space
     WHERE database.datname = current_database() AND space.nspname = $1";
 

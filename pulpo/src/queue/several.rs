@@ -182,7 +182,13 @@ impl QueueAdapter for Several {
     fn stores(&self) -> Result<Vec<String>, QueueError> {
         let mut all = Vec::new();
         for server in &self.shared.servers {
-            all.extend(server.queue.stores()?);
+            match server.queue.stores() {
+                Ok(its) if its.is_empty() => return Ok(Vec::new()),
+                Ok(its) => all.extend(its),
+                // The messages of the others can still be moved.
+                Err(error) if error.is_outage() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(all)
     }

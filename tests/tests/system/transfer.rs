@@ -344,6 +344,17 @@ fn a_move_to_the_same_queue_by_another_name_is_refused() {
 }
 
 #[test]
+fn a_move_to_a_copy_is_refused() {
+    let place = Sandbox::new();
+    let here = file(&place, "old");
+    fill(&open(&here), 5);
+    std::fs::create_dir(place.path("copy")).expect("a folder");
+    open(&here).queue().backup(&place.path("copy").join("queue.db")).expect("copied");
+    let refused = move_to(&place, &here, &file(&place, "copy"), &[]);
+    assert!(refused.code == 2 && refused.err.contains("or a copy"), "{}", refused.err);
+}
+
+#[test]
 fn a_move_between_lists_of_servers_that_overlap_is_refused() {
     let place = Sandbox::new();
     let servers = [BeanstalkdServer::start(), BeanstalkdServer::start(), BeanstalkdServer::start()];

@@ -32,7 +32,13 @@ pub(super) struct Waiting {
 pub(super) fn decode(registry: &Registry, open: Open<'_>) -> (Waiting, Option<Box<dyn Error>>) {
     let mut found = Waiting::default();
     let mut before = None;
-    let decoded = open().and_then(|pulpo| found.decode_all(registry, &pulpo, &mut before));
+    let mut rights = Ok(());
+    let decoded = open().and_then(|pulpo| {
+        rights = pulpo.queue().check_rights();
+        found.decode_all(registry, &pulpo, &mut before)
+    });
+    // What waits is decoded also for a role that may only read.
+    let decoded = decoded.and_then(|()| rights.map_err(Into::into));
     if let Err(error) = &decoded {
         let error = chain(&**error);
         found.unseen.push(match before.map(|before: u64| before.saturating_sub(found.seen)) {
@@ -71,7 +77,6 @@ impl Waiting {
         pulpo: &Pulpo,
         before: &mut Option<u64>,
     ) -> Result<(), Box<dyn Error>> {
-        pulpo.queue().check_rights()?;
         let all = *before.insert(count(pulpo)?);
         match each_waiting(pulpo, |message| self.add(registry, message)) {
             Ok(()) => {}

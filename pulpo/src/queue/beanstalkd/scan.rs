@@ -144,8 +144,7 @@ fn find_notes(
         notes.add(*at, text);
         return Ok(());
     }
-    // In this order: a note that is put from now on is above the top, so the scan does not take it for one of those that
-    // are counted, and does not end before it has reached the oldest of them.
+    // In this order: then most notes that are put from now on are above the top.
     let top = Top::ask(connection)?;
     let mut left = burial_notes::count(connection)?;
     if let Some((at, _)) = oldest
@@ -153,13 +152,19 @@ fn find_notes(
     {
         return Ok(());
     }
+    let mut seen = 0;
     let lowest = buried.iter().min().map_or(0, |id| *id) + 1;
     let mut open = buried.clone();
     scan(connection, top, lowest, most, |connection, page| {
         let ids = note_ids(&page);
+        seen += ids.len() as u64;
         left = left.saturating_sub(ids.len() as u64);
         texts(connection, &ids, |id, text| notes.add(id, &text))?;
         open.retain(|id| !notes.of.contains_key(id));
+        if left == 0 && !open.is_empty() {
+            // Notes that were put since they were counted may have hidden older ones.
+            left = burial_notes::count(connection)?.saturating_sub(seen);
+        }
         Ok(left == 0 || open.is_empty())
     })?;
     Ok(())
