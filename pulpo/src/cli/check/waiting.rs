@@ -38,7 +38,7 @@ pub(super) fn decode(registry: &Registry, open: Open<'_>) -> (Waiting, Option<Bo
         found.decode_all(registry, &pulpo, &mut before)
     });
     // What waits is decoded also for a role that may only read.
-    let decoded = decoded.and_then(|()| rights.map_err(Into::into));
+    let decoded = rights.map_err(Into::into).and(decoded);
     if let Err(error) = &decoded {
         let error = chain(&**error);
         found.unseen.push(match before.map(|before: u64| before.saturating_sub(found.seen)) {
