@@ -16,6 +16,9 @@ use crate::queue::{Consumer, Delivery, QueueError, Settlement};
 use crate::registry::Batch;
 use crate::report::chain;
 
+/// How long after its first message was taken a batch runs without asking whether its leases are lost.
+const CERTAIN_FOR: Duration = Duration::from_millis(10);
+
 /// The messages taken for one call.
 struct Gathered {
     members: Vec<(Delivery, InFlightJob)>,
@@ -79,7 +82,8 @@ impl Lane {
         batch: &Batch,
     ) -> Gathered {
         let clock = &self.shared.clock;
-        let end = clock.uptime().saturating_add(batch.linger);
+        let begun = clock.uptime();
+        let end = begun.saturating_add(batch.linger);
         let mut has_failed = false;
         let mut gathered = Gathered { members: Vec::new(), other: None };
         let first_id = first.lease.id.clone();
@@ -110,11 +114,16 @@ impl Lane {
         }
         gathered.other = gathered.other.take().and_then(|other| give_back(consumer, other));
         let uptime = clock.uptime();
-        // A failure may have ended the connection, and with it the leases.
-        if has_failed || is_any_twice(&gathered.members) {
+        // In the meantime, a failure may have ended the connection, and with it the leases; nobody may have noticed yet.
+        if has_failed || uptime.saturating_sub(begun) >= CERTAIN_FOR || is_any_twice(&gathered.members) {
             gathered.members.iter_mut().for_each(|(_, running)| running.renew_by(uptime));
         }
         renew(consumer, gathered.members.iter_mut().map(|(_, running)| running), uptime);
+        if !has_failed {
+            // The first try may only have shown that the connection has ended.
+            gathered.members.iter_mut().for_each(|(_, running)| running.renew_again(uptime));
+            renew(consumer, gathered.members.iter_mut().map(|(_, running)| running), uptime);
+        }
         gathered.members.retain(|(_, running)| !running.is_lost());
         gathered
     }

@@ -163,6 +163,13 @@ impl InFlightJob {
         self.touch_at = self.touch_at.map(|at| at.min(uptime));
     }
 
+    /// Has the lease renewed at this time, if the last try failed.
+    pub(super) fn renew_again(&mut self, uptime: Duration) {
+        if self.renewal_failed {
+            self.renew_by(uptime);
+        }
+    }
+
     fn must_be_renewed(&self, uptime: Duration) -> bool {
         self.touch_at.is_some_and(|at| uptime >= at)
     }

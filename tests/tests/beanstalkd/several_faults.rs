@@ -315,32 +315,6 @@ fn a_server_that_never_answers_delays_no_caller_after_its_first_failure() {
 }
 
 #[test]
-fn a_lane_learns_that_it_may_have_lost_its_messages_when_another_lane_has_noticed() {
-    let mut servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
-    let ports = [servers[0].port(), servers[1].port()];
-    let queue = several(&ports);
-    for port in ports {
-        adapter(port).enqueue(vec![message("held")]).unwrap();
-    }
-    let consumer = || queue.consumer(&["pulpo".to_owned()]).unwrap();
-    let (mut holds, mut notices) = (consumer(), consumer());
-    let deliveries = [(); 2].map(|()| take(&mut *holds, Duration::from_secs(5)).unwrap());
-    assert!(take(&mut *holds, Duration::ZERO).is_none());
-    servers[0].kill();
-    assert!(take(&mut *notices, Duration::ZERO).is_none());
-
-    let error = holds.dequeue(&DequeueFilter::all(), Duration::ZERO).unwrap_err();
-    assert!(
-        matches!(error, QueueError::Unavailable { .. }) && error.to_string().contains(&ports[0].to_string()),
-        "{error}"
-    );
-    assert!(take(&mut *holds, Duration::ZERO).is_none(), "it is said once");
-    let is_there = |delivery: &&pulpo::queue::Delivery| delivery.lease.id.as_str().contains(&ports[1].to_string());
-    let there = deliveries.iter().find(is_there).unwrap();
-    holds.settle(&there.lease, &mut Settlement::commit()).unwrap();
-}
-
-#[test]
 fn the_log_says_whether_another_server_is_left() {
     let mut servers = [BeanstalkdServer::start(), BeanstalkdServer::start()];
     let ports = [servers[0].port(), servers[1].port()];

@@ -2,6 +2,7 @@
 //! made it, cannot pick by type, and cannot settle and publish in one step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pulpo::Pulpo;
 use pulpo::clock::{ManualClock, SystemClock};
@@ -64,10 +65,11 @@ fn an_incomplete_batch_runs_when_the_linger_is_over() {
 }
 
 /// The restarted server hands the message out again: the batch that had it must not run it too, whether the batch still
-/// gathers by then or not.
+/// gathers by then or not, and whether its lane or another one notices first that the server is away.
 #[test]
 fn a_message_whose_server_restarts_while_its_batch_gathers_runs_once() {
-    for (count, is_away_for) in [(1, SECOND / 10), (2, SECOND / 10), (2, 3 * SECOND)] {
+    let cases = [(1, SECOND / 10, false), (2, SECOND / 10, false), (2, 3 * SECOND, false), (2, 3 * SECOND, true)];
+    for (count, is_away_for, another_notices) in cases {
         let folders: Vec<_> = (0..count).map(|_| tempfile::tempdir().expect("a folder")).collect();
         let mut servers: Vec<_> = folders.iter().map(|folder| Options::new().binlog(folder.path()).start()).collect();
         let queue = match &*servers {
@@ -80,7 +82,12 @@ fn a_message_whose_server_restarts_while_its_batch_gathers_runs_once() {
         stage.once(&id, MessageState::Reserved);
         let its = |server: &&mut BeanstalkdServer| count == 1 || id.as_str().starts_with(&server.port().to_string());
         let server = servers.iter_mut().find(its).expect("its server");
+        let mut another = stage.queue.consumer(&["pulpo".to_owned()]).expect("a consumer");
         server.kill();
+        if another_notices {
+            assert!(another.dequeue(&DequeueFilter::all(), Duration::ZERO).is_ok_and(|taken| taken.is_none()));
+        }
+        drop(another);
         let _ = within(is_away_for, || !stage.board.lines().is_empty());
         server.restart();
         until("it runs", || !stage.board.lines().is_empty());

@@ -43,8 +43,6 @@ struct ServerConsumer {
     consumer: Box<dyn Consumer>,
     /// The tokens of its leases.
     leases: Vec<Arc<str>>,
-    /// How often the server had gone away when the first of them was taken, or when that was last reported.
-    outages: u64,
     /// Whether a deferred commit waits for the next request.
     has_deferred: bool,
     /// Until this time, it is not asked while others have jobs.
@@ -55,7 +53,13 @@ impl SeveralConsumer {
     /// Creates it with a consumer of each server.
     pub(super) fn new(shared: Arc<Shared>, watch: Arc<Watch>, consumers: Vec<Box<dyn Consumer>>) -> Self {
         let next = fastrand::usize(..consumers.len());
-        let holder = |(server, consumer)| ServerConsumer::new(server, consumer);
+        let holder = |(server, consumer)| ServerConsumer {
+            server,
+            consumer,
+            leases: Vec::new(),
+            has_deferred: false,
+            empty_until: Duration::ZERO,
+        };
         let (consumers, interrupts) = (consumers.into_iter().enumerate().map(holder).collect(), watch.interrupts());
         Self { shared, watch, consumers, next, last: None, in_a_row: 0, interrupts }
     }
@@ -99,12 +103,7 @@ impl SeveralConsumer {
                 Err(error) if error.is_outage() => {
                     self.shared.failed(server, &error, began, Told::Nobody);
                     // A batch that holds messages of this server must learn that it may have lost them.
-                    let (mut holds, outages) = (false, self.shared.servers[server].health().outages());
-                    for holder in self.consumers.iter_mut().filter(|holder| holder.server == server) {
-                        holds |= !holder.leases.is_empty();
-                        holder.outages = outages;
-                    }
-                    if holds {
+                    if self.consumers.iter().any(|holder| holder.server == server && !holder.leases.is_empty()) {
                         return Err(error);
                     }
                 }
@@ -130,26 +129,11 @@ impl SeveralConsumer {
         }
     }
 
-    /// Returns an error, once, if a server has gone away since this lane took messages there that it still holds: then it
-    /// is another lane that has noticed. A batch must learn that it may have lost them.
-    fn check_held(&mut self) -> Result<(), QueueError> {
-        for holder in self.consumers.iter_mut().filter(|holder| !holder.leases.is_empty()) {
-            let server = &self.shared.servers[holder.server];
-            let outages = server.health().outages();
-            if std::mem::replace(&mut holder.outages, outages) != outages {
-                return Err(QueueError::Unavailable {
-                    doing: format!("keep the messages taken from {}", server.name),
-                    source: "it was away in the meantime".into(),
-                });
-            }
-        }
-        Ok(())
-    }
-
     /// Takes over a message that a thread was handed, with its consumer, and returns consumers that are not needed.
     fn take(&mut self, handed: Handed) -> Delivery {
         let Handed { server, consumer, delivery } = handed;
-        let mut holder = ServerConsumer::new(server, consumer);
+        let mut holder =
+            ServerConsumer { server, consumer, leases: Vec::new(), has_deferred: false, empty_until: Duration::ZERO };
         let delivery = holder.took(&self.shared, delivery);
         let idle = self.consumers.iter().position(|other| other.server == server && other.leases.is_empty());
         match idle {
@@ -189,15 +173,8 @@ impl SeveralConsumer {
 }
 
 impl ServerConsumer {
-    fn new(server: usize, consumer: Box<dyn Consumer>) -> Self {
-        Self { server, consumer, leases: Vec::new(), outages: 0, has_deferred: false, empty_until: Duration::ZERO }
-    }
-
     /// Returns the delivery with the id that includes the server.
     fn took(&mut self, shared: &Shared, mut delivery: Delivery) -> Delivery {
-        if self.leases.is_empty() {
-            self.outages = shared.servers[self.server].health().outages();
-        }
         self.leases.push(delivery.lease.token.clone());
         delivery.lease.id = shared.servers[self.server].id(&delivery.lease.id);
         delivery
@@ -207,7 +184,6 @@ impl ServerConsumer {
 impl Consumer for SeveralConsumer {
     fn dequeue(&mut self, filter: &DequeueFilter, wait: Duration) -> Result<Option<Delivery>, QueueError> {
         self.give_back_spare();
-        self.check_held()?;
         let clock = self.shared.clock;
         let end = clock.uptime().saturating_add(wait);
         let takes_all =
@@ -218,12 +194,12 @@ impl Consumer for SeveralConsumer {
             }
             let left = end.saturating_sub(clock.uptime());
             if left.is_zero() {
-                return self.check_held().map(|()| None);
+                return Ok(None);
             }
             if takes_all {
                 return match self.watch.wait(&mut self.interrupts, left) {
                     Waited::Handed(handed) => Ok(Some(self.take(handed))),
-                    Waited::Nothing => self.check_held().map(|()| None),
+                    Waited::Nothing => Ok(None),
                     Waited::AllAway(error) => Err(error),
                 };
             }

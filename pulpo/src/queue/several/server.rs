@@ -56,8 +56,6 @@ struct State {
     /// Whether it is no longer needed.
     is_over: bool,
     refusals: Refusals,
-    /// How often it went away.
-    outages: u64,
 }
 
 /// Why and for how long a server is left alone.
@@ -175,12 +173,6 @@ impl Health {
         lock(&self.state).away.as_ref().is_some_and(|away| away.manner == Manner::Same)
     }
 
-    /// Returns how often the server went away. If it is more often than when a lease was taken there, the lease may be
-    /// lost.
-    pub(super) fn outages(&self) -> u64 {
-        lock(&self.state).outages
-    }
-
     /// Returns why the server is away, if it is.
     pub(super) fn error(&self) -> Option<QueueError> {
         lock(&self.state).away.as_ref().map(|away| copy(&away.error))
@@ -255,7 +247,6 @@ impl Health {
 
 impl State {
     fn goes_away(&mut self, error: &QueueError, took: Duration, now: Duration) {
-        self.outages += u64::from(self.away.is_none());
         // A server that fails again soon after it was back rests for longer.
         let again = self.away.is_some() || now.saturating_sub(self.back_at) < self.length;
         let before = if again { self.length } else { Duration::ZERO };
