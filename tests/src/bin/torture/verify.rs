@@ -16,9 +16,6 @@ use self::unseen::Unseen;
 mod unseen;
 mod way;
 
-/// How long before the run of a batch its messages may have been taken, in microseconds.
-const GATHERED: u64 = 1_000_000;
-
 /// Two processes may write their entries in another order than the events happened, within this
 /// many microseconds.
 const SLACK: u64 = 250_000;
@@ -336,9 +333,7 @@ impl JobCheck<'_> {
         if life.stopped_at().is_some_and(|at| at <= ended && at <= next.start) {
             return Some(Cause::WorkerStopped);
         }
-        // A batch holds its messages before it runs, and longer if its process gets no time.
-        let taken = if run.attempt.is_none() { run.start.saturating_sub(GATHERED) } else { run.start };
-        if self.server_killed(taken, ended.min(next.start)) {
+        if self.server_killed(run.start, ended.min(next.start)) {
             return Some(Cause::ServerKilled);
         }
         let stood_still = |(from, to): &(u64, u64)| *from <= ended && *from <= next.start && *to + SLACK >= run.start;
