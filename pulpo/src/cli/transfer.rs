@@ -109,7 +109,7 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
             _ if !has_same_messages(&**from.queue(), &**to.queue())? => return Ok(()),
             _ => format!("it has the messages of {here}, so it is the same one, or a copy"),
         };
-        Err(WrongUsage(format!("expected --to to name another queue than {here}, got {there}: {problem}")).into())
+        Err(WrongUsage(format!("expected --to to name a queue other than {here}, got {there}: {problem}")).into())
     };
     if arguments.dry_run {
         // It must not create the target.
@@ -127,7 +127,7 @@ pub(super) fn run(sources: &Sources, arguments: &MoveArguments, out: &mut dyn Wr
         body: &arguments.body,
         from: &**from.queue(),
         to: &**to.queue(),
-        here: here.clone(),
+        here,
         moved: Moved::default(),
         refused: BTreeSet::new(),
         paused: BTreeSet::new(),

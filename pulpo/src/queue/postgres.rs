@@ -177,8 +177,8 @@ pub fn migration_sql(options: &PostgresOptions) -> String {
 }
 
 /// The running server, since a copy of its files has the same number, the database in it, and the schema in that.
-const STORE: &str =
-    "SELECT concat_ws(' ', 'postgres', system_identifier, pg_postmaster_start_time(), database.oid, space.oid)
+const STORE: &str = "SELECT concat_ws(' ', 'postgres', system_identifier,
+        extract(epoch FROM pg_postmaster_start_time())::numeric, database.oid, space.oid)
     FROM pg_control_system(), pg_catalog.pg_database AS database, pg_catalog.pg_namespace AS space
     WHERE database.datname = current_database() AND space.nspname = $1";
 
