@@ -29,9 +29,9 @@ pub(crate) const ODD: &[(&str, &str)] = &[
     ),
     ("job_without_its_handler_named_again", SECOND),
     ("main_in_a_module", NO_MAIN),
-    ("main_inside_of_another_function", NO_MAIN),
+    ("main_in_another_function", NO_MAIN),
     ("main_as_an_expression", "one error, on the macro, without the remedy: rustc wanted an expression"),
-    ("place_twice_on_a_function", SECOND),
+    ("handler_twice_on_a_function", SECOND),
     (
         "returns_an_error_without_a_size",
         "two errors, both of rustc's: on the return type and on the value; a box around the error mends both",
@@ -41,11 +41,14 @@ pub(crate) const ODD: &[(&str, &str)] = &[
         "one error, on the argument, which says that it must be `&mut`: rustc compares the references before it asks which \
          clients there are",
     ),
-    ("publish_with_its_name", "two errors: rustc counts the arguments, and looks at the type of the first one too"),
+    (
+        "publish_with_the_request_type",
+        "two errors: rustc counts the arguments, and looks at the type of the first one too",
+    ),
     ("two_handlers_of_one_body_and_two_names", SECOND),
     ("two_handlers_of_one_name_and_body", SECOND),
     (
-        "unknown_type_of_one_letter",
+        "unknown_type_with_a_name_of_one_letter",
         "two errors on the same token: rustc advises a type parameter, but only where the function is written",
     ),
 ];
@@ -58,7 +61,7 @@ const END: &str = "(the end of the file)";
 
 /// The body has a second implementation of `Job`, of which rustc speaks in
 /// words of its own.
-const SECOND: &str = "one error, on the second body; it names the first one, and not the remedy";
+const SECOND: &str = "one error, on the second body; it names the first one but not the remedy";
 
 /// One file.
 pub(crate) struct Case {
