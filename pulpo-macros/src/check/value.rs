@@ -8,6 +8,9 @@ use syn::{LitInt, LitStr};
 /// Beanstalkd counts time in unsigned 32-bit seconds: some 136 years.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
+/// A shorter one would be zero in a queue, or lose most of its digits.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 pub(super) fn string(value: TokenStream, what: &str, example: &str) -> syn::Result<LitStr> {
     syn::parse2::<LitStr>(value.clone()).ok().filter(|literal| literal.suffix().is_empty()).ok_or_else(|| {
         let advice = unquoted(&value).map_or_else(String::new, |name| format!(": write \"{name}\""));
@@ -177,6 +180,12 @@ pub(super) fn parse(literal: &LitStr, text: &str, form: &str) -> syn::Result<Dur
                 LONGEST.as_secs(),
                 literal.value()
             ),
+        ));
+    }
+    if !duration.is_zero() && duration < SHORTEST {
+        return Err(fault(
+            literal,
+            format!("expected at least \"1ms\", got `{}`: queues count in milliseconds", literal.value()),
         ));
     }
     Ok(duration)

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// The longest period of a rate that is written as text, as of all times of handlers: beanstalkd counts no further.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
+/// The shortest period of one.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// A limit on starts in any period: `10/1s`. Unused starts are not saved up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -41,6 +44,9 @@ impl FromStr for Rate {
             Ok(_) if period > LONGEST => {
                 Err(format!("{}: at most {} seconds, some 136 years", form(), LONGEST.as_secs()))
             }
+            Ok(_) if !period.is_zero() && period < SHORTEST => {
+                Err(format!("{}: at least 1ms, since queues count in milliseconds", form()))
+            }
             Ok(starts) if starts > 0 && !period.is_zero() => Ok(Self { starts, period }),
             Ok(_) => Err(format!("{}: with it no job would ever start", form())),
             Err(_) => Err(form()),
@@ -64,9 +70,22 @@ mod tests {
         for text in ["10/1s", "1/1h 30m", "1/136years", "4294967295/100ms"] {
             assert_eq!(text.parse::<Rate>().expect("a rate").to_string(), text);
         }
-        for wrong in
-            ["", "10", "10/", "/1s", "10/s", "10/fortnight", "0/1s", "10/0s", "-1/1s", "1.5/1s", "1/1s/1s", "1/137y"]
-        {
+        for wrong in [
+            "",
+            "10",
+            "10/",
+            "/1s",
+            "10/s",
+            "10/fortnight",
+            "0/1s",
+            "10/0s",
+            "-1/1s",
+            "1.5/1s",
+            "1/1s/1s",
+            "1/137y",
+            "1/1ns",
+            "1/999us",
+        ] {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
         }
     }
