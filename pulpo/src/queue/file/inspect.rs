@@ -136,7 +136,8 @@ fn stored(row: &Row<'_>) -> rusqlite::Result<StoredMessage> {
 /// reads; in memory, there is one connection, which counts the rows that it has changed.
 pub(super) fn change_mark(connection: &Connection) -> rusqlite::Result<u64> {
     let version: i64 = connection.pragma_query_value(None, "data_version", |row| row.get(0))?;
-    Ok(version.unsigned_abs().wrapping_add(connection.total_changes()))
+    let changed: i64 = connection.prepare_cached("SELECT total_changes()")?.query_row([], |row| row.get(0))?;
+    Ok(version.unsigned_abs().wrapping_add(changed.unsigned_abs()))
 }
 
 pub(super) fn stats(connection: &Connection, now: i64) -> rusqlite::Result<Stats> {
