@@ -73,7 +73,7 @@ fn vacuum_into(queue: &FileQueue, copy: &Path) {
 
 fn sqlite_backup(database: &Path, copy: &Path) {
     let from = Connection::open(database).expect("opened");
-    from.backup("main", copy, None::<fn(rusqlite::backup::Progress)>).expect("copied");
+    from.backup(rusqlite::MAIN_DB, copy, None::<fn(rusqlite::backup::Progress)>).expect("copied");
 }
 
 #[test]
@@ -175,7 +175,7 @@ const EVENTS: [(&str, Event); 8] = [
         sqlite_backup(file, &copy);
         Connection::open(file)
             .expect("opened")
-            .restore("main", &copy, None::<fn(rusqlite::backup::Progress)>)
+            .restore(rusqlite::MAIN_DB, &copy, None::<fn(rusqlite::backup::Progress)>)
             .expect("restored");
         publish(queue, 1);
     }),
