@@ -11,6 +11,7 @@ mod rate;
 
 pub use options::HandlerOptions;
 pub use rate::Rate;
+pub(crate) use rate::SHORTEST;
 
 /// How the messages of a job are queued, run and retried.
 ///
@@ -194,6 +195,9 @@ impl std::str::FromStr for Backoff {
         if backoff.first.is_zero() {
             return Err("a job that fails would be run again at once".to_owned());
         }
+        if backoff.first < SHORTEST {
+            return Err("at least 1ms, since queues count in milliseconds".to_owned());
+        }
         if backoff.first > backoff.most {
             return Err("write the shortest delay first and the longest last".to_owned());
         }
@@ -252,7 +256,7 @@ mod tests {
             assert_eq!(text.parse::<Backoff>().expect("a backoff").to_string(), text);
         }
         assert_eq!("5s".parse::<Backoff>().expect("a backoff").to_string(), "5s..5s");
-        for wrong in ["", "5", "1h..1s", "0s", "1s..", "1s..2s..3s"] {
+        for wrong in ["", "5", "1h..1s", "0s", "1us..1s", "1s..", "1s..2s..3s"] {
             assert!(wrong.parse::<Backoff>().is_err(), "{wrong}");
         }
     }

@@ -12,7 +12,7 @@ use crate::worker::Secret;
 
 pub(super) fn rate(entry: &Entry) -> Result<Rate, ConfigError> {
     entry.text()?.parse().map_err(|_| {
-        entry.refuse("a rate such as \"10/1s\", at most ten starts in a second, in a period of some 136 years at most")
+        entry.refuse("a rate such as \"10/1s\", at most ten starts in a second, in a period from 1ms to some 136 years")
     })
 }
 

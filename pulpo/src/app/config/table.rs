@@ -10,14 +10,14 @@ use super::readers::{dashboard_hosts, dashboard_path, dashboard_token, font, out
 use super::{Config, span};
 use crate::message::Priority;
 use crate::outbox::OutboxUrl;
-use crate::policy::HandlerOptions;
+use crate::policy::{self, HandlerOptions};
 use crate::queue::distinct;
 use crate::worker::QueueOptions;
 
 const LANES: RangeInclusive<usize> = 1..=1024;
 const SHORTEST: RangeInclusive<Duration> = Duration::from_millis(10)..=span::LONGEST;
 const ANY: RangeInclusive<Duration> = Duration::ZERO..=span::LONGEST;
-const SOME: RangeInclusive<Duration> = Duration::from_nanos(1)..=span::LONGEST;
+const SOME: RangeInclusive<Duration> = policy::SHORTEST..=span::LONGEST;
 const POLL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 const SECOND: RangeInclusive<Duration> = Duration::from_secs(1)..=span::LONGEST;
 

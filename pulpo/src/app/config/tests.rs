@@ -144,6 +144,9 @@ fn a_wrong_value_says_where_it_is_and_what_was_expected() {
         ("log_format", "xml", "auto, pretty, plain or json, got \"xml\""),
         ("listen", "9100", "an address and a port such as 127.0.0.1:9100, got \"9100\""),
         ("handlers.mail.backoff", "1h..1s", "a backoff such as \"1s..1h\", or \"5s\" if it does not grow"),
+        ("handlers.mail.backoff", "1us..1s", "at least 1ms, since queues count in milliseconds"),
+        ("handlers.mail.timeout", "999us", "a duration of at least 1ms, and at most "),
+        ("handlers.mail.rate", "1/1ns", "in a period from 1ms to some 136 years"),
         ("handlers.mail.ttr", "0.5", "a duration of at least 1s, and at most "),
         ("queues.mail.concurrency", "-1", "a whole number from 1 to 1024, got \"-1\""),
     ] {

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// The longest period of a rate that is written as text, as of all times of handlers: beanstalkd counts no further.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// The shortest period of one.
-const SHORTEST: Duration = Duration::from_millis(1);
+/// The shortest time of a handler that is written as text: queues count in milliseconds.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
 /// A limit on starts in any period: `10/1s`. Unused starts are not saved up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
